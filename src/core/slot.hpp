@@ -25,10 +25,12 @@ enum class SlotState : std::uint32_t {
 /// started anew reads here (and in the slot's request) what was left undone.
 ///
 /// The trainer writes: state free → staging → ready, and → free when the outcome arrived; generation, the sizes,
-/// ready_bytes. The executor writes: state ready → writing, written_bytes, deaths.
+/// ready_bytes. The executor writes: state ready → writing, active, written_bytes; its supervisor: deaths.
 struct SlotHeader {
   std::atomic<SlotState> state;
-  std::atomic<std::uint32_t> deaths;            ///< workers that died while this save was theirs
+  std::atomic<std::uint32_t> active;            ///< 1 while a worker is at this very save: whom to blame for its death
+  std::atomic<std::uint32_t> deaths;            ///< workers that died while they were at this save
+  std::atomic<std::int32_t> death_status;       ///< wait status of the last of them
   std::atomic<std::uint64_t> generation;        ///< counts the saves of this checkpointer; 0 before the first
   std::atomic<std::uint64_t> image_bytes;       ///< length of the file
   std::atomic<std::uint64_t> capacity_bytes;    ///< of the window: image byte p lies at p % capacity
