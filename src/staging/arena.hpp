@@ -33,14 +33,23 @@ class Arena {
   SlotMemory& prepare(unsigned slot, std::uint64_t image_bytes);
 
  private:
+  struct Window {
+    std::unique_ptr<MemoryWindow> memory;  ///< null before the first save
+    std::uint64_t wanted_bytes = 0;        ///< by the latest save
+  };
+
   std::uint64_t capacity_for(std::uint64_t image_bytes) const noexcept;
-  std::unique_ptr<MemoryWindow> make_window(unsigned slot, std::uint64_t capacity_bytes);
+  void replace_window(unsigned slot, std::uint64_t capacity_bytes);
+  std::unique_ptr<MemoryWindow> map_huge_pages(unsigned slot, std::uint64_t capacity_bytes);
+  void drop_huge_pages(unsigned slot);
+  std::uint64_t missing_bytes(unsigned slot, std::uint64_t wanted_bytes) const;
+  void require_memory(unsigned slot, std::uint64_t wanted_bytes) const;
 
   const SharedSlots& slots_;
   MemoryLimits limits_;
   std::uint64_t capacity_bytes_max_ = 0;  ///< of one window; 0: no bound
-  bool avoid_huge_pages_ = false;         ///< they were promised and then refused
-  std::vector<std::unique_ptr<MemoryWindow>> windows_;
+  bool huge_pages_allowed_ = true;        ///< false once they were promised and then refused
+  std::vector<Window> windows_;
 };
 
 }  // namespace cairn::staging
