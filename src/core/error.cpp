@@ -25,6 +25,7 @@ class CairnCategory final : public std::error_category {
       case Errc::unsafe_fork: return "A fork is not safe here";
       case Errc::bad_argument: return "Bad argument";
       case Errc::init_failed: return "Checkpoint process failed to initialize";
+      case Errc::writer_failed: return "A hook or writer failed";
       case Errc::too_little_memory: return "Too little memory";
       case Errc::version_mismatch: return "Versions differ";
     }
