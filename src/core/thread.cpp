@@ -1,0 +1,34 @@
+#include "core/thread.hpp"
+
+#include <pthread.h>
+
+#include <csignal>
+#include <utility>
+
+namespace cairn {
+
+std::thread start_thread(const std::string& name, std::function<void()> body) {
+  // The new thread inherits the mask, so there is no moment in which it could take a signal.
+  class SignalsBlocked {
+   public:
+    SignalsBlocked() noexcept {
+      sigset_t all;
+      sigfillset(&all);
+      // What the thread does wrong itself must still end the process the usual way.
+      for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT})
+        sigdelset(&all, fault);
+      pthread_sigmask(SIG_BLOCK, &all, &before_);
+    }
+    ~SignalsBlocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+   private:
+    sigset_t before_;
+  };
+
+  const SignalsBlocked blocked;
+  std::thread thread(std::move(body));
+  pthread_setname_np(thread.native_handle(), name.substr(0, 15).c_str());
+  return thread;
+}
+
+}  // namespace cairn
