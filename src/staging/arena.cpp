@@ -1,15 +1,13 @@
 #include "staging/arena.hpp"
 
-#include <sys/resource.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <string>
 #include <utility>
 
 #include "cairn/error.hpp"
+#include "staging/file_size.hpp"
 
 namespace cairn::staging {
 namespace {
@@ -29,18 +27,6 @@ std::uint64_t allocated_bytes(int descriptor) {
   struct stat status{};
   if (::fstat(descriptor, &status) != 0) return 0;
   return static_cast<std::uint64_t>(status.st_blocks) * 512;
-}
-
-void resize(int descriptor, std::uint64_t bytes, const std::string& name) {
-  // Past this limit the kernel would not only refuse, but send SIGXFSZ, which ends a trainer that does not expect it.
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && bytes > limit.rlim_cur) {
-    throw Error::from_errno(EFBIG, "size " + name + " to " + std::to_string(bytes) + " bytes with RLIMIT_FSIZE " +
-                                       std::to_string(limit.rlim_cur));
-  }
-  if (::ftruncate(descriptor, static_cast<off_t>(bytes)) != 0) {
-    throw Error::from_errno(errno, "size " + name + " to " + std::to_string(bytes) + " bytes");
-  }
 }
 
 }  // namespace
@@ -89,12 +75,12 @@ void Arena::replace_window(unsigned slot, std::uint64_t capacity_bytes) {
   std::unique_ptr<MemoryWindow>& window = windows_[slot].memory;
   if (auto huge = map_huge_pages(slot, capacity_bytes)) {
     window = std::move(huge);
-    resize(slots_.data_fd(slot, false), 0, slot_name(slot));  // ordinary pages of an earlier window
+    set_file_size(slots_.data_fd(slot, false), 0, slot_name(slot));  // ordinary pages of an earlier window
     return;
   }
   // Everything that can fail comes before the old window goes: a save that is too large harms no later one.
   require_memory(slot, capacity_bytes);
-  resize(slots_.data_fd(slot, false), capacity_bytes, slot_name(slot));
+  set_file_size(slots_.data_fd(slot, false), capacity_bytes, slot_name(slot));
   auto larger = std::make_unique<MemoryWindow>(slots_.data_fd(slot, false), capacity_bytes, false, slot_name(slot));
   if (window != nullptr && window->huge()) drop_huge_pages(slot);
   window = std::move(larger);
@@ -109,7 +95,7 @@ std::unique_ptr<MemoryWindow> Arena::map_huge_pages(unsigned slot, std::uint64_t
   if (pages.page_bytes == 0 || slot_block_bytes % pages.page_bytes != 0) return nullptr;
   if (pages.free_bytes < capacity_bytes - held) return nullptr;
   try {
-    resize(descriptor, capacity_bytes, slot_name(slot));
+    set_file_size(descriptor, capacity_bytes, slot_name(slot));
     return std::make_unique<MemoryWindow>(descriptor, capacity_bytes, true, slot_name(slot));
   } catch (const Error&) {
     // Somebody else was faster, or a limit on huge pages forbids it: ordinary pages do as well, only slower. What an
@@ -120,7 +106,7 @@ std::unique_ptr<MemoryWindow> Arena::map_huge_pages(unsigned slot, std::uint64_t
 
 void Arena::drop_huge_pages(unsigned slot) {
   windows_[slot].memory.reset();
-  resize(slots_.data_fd(slot, true), 0, slot_name(slot));
+  set_file_size(slots_.data_fd(slot, true), 0, slot_name(slot));
 }
 
 std::uint64_t Arena::missing_bytes(unsigned slot, std::uint64_t wanted_bytes) const {

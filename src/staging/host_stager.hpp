@@ -33,7 +33,8 @@ class HostStager {
   /// Copies the image into the window, in blocks, in the order of the file: image byte p goes to p % capacity, and
   /// bytes up to the next multiple of 4096 behind the image are zero. Publishes the part that is ready in
   /// SlotHeader::ready_bytes, from 0. Sets SlotHeader::populated once every page of the window is there.
-  /// An image larger than the window streams: a block is overwritten only when written_bytes says it is in the file.
+  /// An image larger than the window streams: a block is overwritten only when written_bytes (0 at the beginning) says
+  /// that it is in the file.
   ///
   /// Sources, `memory` and `header` must live until the Task is done; no copy is running any more then, however it
   /// ended. Errors: cancelled (the stop token; looked at between blocks), too_little_memory, bad_argument for a source

@@ -33,6 +33,11 @@ class MemoryWindow {
   /// Throws Error: too_little_memory.
   bool populate(std::uint64_t block);
 
+  /// Bytes that have not been populated yet.
+  std::uint64_t missing_bytes() const noexcept {
+    return capacity_bytes_ - blocks_populated_.load(std::memory_order_acquire) * slot_block_bytes;
+  }
+
   bool populated() const noexcept { return blocks_populated_.load(std::memory_order_acquire) == blocks(); }
 
   /// A page was refused: a window of huge pages is then better replaced by one of ordinary pages.

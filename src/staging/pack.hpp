@@ -11,10 +11,10 @@ namespace cairn::staging {
 /// The packed form (C order, no gaps) of a strided view, of which any part can be copied at any time.
 ///
 /// Strides may be zero (a broadcast: the element is repeated) or negative (data() is then the element of index 0, as in
-/// NumPy). Elements smaller than a byte must be contiguous: their views have no address for a single element.
+/// NumPy). Elements smaller than a byte are always contiguous: TensorView has seen to it. The memory must outlive it.
 class PackedView {
  public:
-  /// Throws Error(Errc::bad_argument) for a view that cannot be packed.
+  /// Throws Error(Errc::bad_argument) for a view of memory that is not the host's.
   explicit PackedView(const TensorView& view);
 
   std::uint64_t size_bytes() const noexcept { return size_bytes_; }
