@@ -25,8 +25,8 @@ class BarrierConfig {
 /// One meeting of all ranks.
 class BarrierMeeting {
  public:
-  BarrierMeeting(std::string name, std::string failure, std::chrono::milliseconds timeout)
-      : name(std::move(name)), failure(std::move(failure)), timeout(timeout) {}
+  BarrierMeeting(std::string meeting_name, std::string what_failed, std::chrono::milliseconds longest_wait)
+      : name(std::move(meeting_name)), failure(std::move(what_failed)), timeout(longest_wait) {}
 
   std::string name;     ///< the same on every rank: attempt and phase
   std::string failure;  ///< empty: this rank is ready; otherwise what went wrong here
