@@ -76,7 +76,7 @@ def count_build(build, meson_status):
         # "project:suite / name" where the tests are in suites.
         program = run["name"] if run["name"] in protocols else run["name"].split(" / ", 1)[-1]
         (count_tap if protocols.get(program) == "tap" else count_plain)(program, run, report)
-    if meson_status != 0 and not report["failed"]:
+    if (meson_status != 0 or not runs) and not report["failed"]:
         what = "no test ran" if not runs else "all tests passed"
         report["failed"].append(["meson test", f"{what}, and its status was {meson_status}"])
     return report

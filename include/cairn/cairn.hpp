@@ -1,0 +1,27 @@
+#pragma once
+
+/// All of cairn but the opt-in adapters, which show a foreign library: asio.hpp, cuda.hpp and nccl.hpp.
+
+#include "cairn/barrier.hpp"
+#include "cairn/checkpointer.hpp"
+#include "cairn/config.hpp"
+#include "cairn/device.hpp"
+#include "cairn/dtype.hpp"
+#include "cairn/error.hpp"
+#include "cairn/future.hpp"
+#include "cairn/options.hpp"
+#include "cairn/process.hpp"
+#include "cairn/promise.hpp"
+#include "cairn/rank_info.hpp"
+#include "cairn/reader.hpp"
+#include "cairn/run.hpp"
+#include "cairn/saving.hpp"
+#include "cairn/scheduler.hpp"
+#include "cairn/scope.hpp"
+#include "cairn/staging.hpp"
+#include "cairn/state.hpp"
+#include "cairn/task.hpp"
+#include "cairn/tensor.hpp"
+#include "cairn/version.hpp"
+#include "cairn/when_all.hpp"
+#include "cairn/writer.hpp"
