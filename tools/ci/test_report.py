@@ -130,7 +130,7 @@ def main():
     if arguments.command == "count":
         report = count_build(arguments.build, arguments.meson_status)
     elif arguments.command == "broken":
-        report = {**new_report(), "failed": [["build", arguments.reason]]}
+        report = {**new_report(), "failed": [["check", arguments.reason]]}
     elif arguments.command == "passed":
         report = {**new_report(), "passed": 1}
     else:
