@@ -13,8 +13,6 @@
 
 namespace cairn::loop {
 
-class Watch;
-
 /// The queue, timers and descriptors of one thread, and at most one source of completions (a ring).
 ///
 /// While the source or the queue has work, the loop goes round without system calls of its own and looks at its
@@ -36,7 +34,7 @@ class Loop : public Scheduler {
   /// Runs what is posted and what completes, until `stop()`. A stop that came before makes it return at once.
   void run();
 
-  /// Makes `run()` return after the step it is in. What is queued by then stays queued.
+  /// Makes `run()` return after the round it is in. What is queued after that stays queued.
   void stop() noexcept;
 
   void post(std::coroutine_handle<> coroutine) noexcept override;
@@ -48,10 +46,10 @@ class Loop : public Scheduler {
   void attach(EventSource* source);
   void detach() noexcept;
 
-  /// Waits until `fd` is readable (or its other end closed): true; or until `deadline` has passed: false. Works for
-  /// sockets, pipes, eventfd, pidfd; a regular file is Error EPERM. Throws Errc::cancelled once `stop` is requested,
-  /// from whatever thread. `fd` may be waited for by several tasks, and closed during the wait: the loop holds a
-  /// duplicate.
+  /// Waits until `fd` is readable (or its other end closed): true; or until `deadline` has passed: false. Readable now
+  /// is true, whatever the deadline. For sockets, pipes, eventfd, pidfd; a regular file is always readable. Throws
+  /// Errc::cancelled once `stop` is requested, from whatever thread. Several tasks may wait for one `fd`, and it may be
+  /// closed during the wait, which does not end it: the loop holds a duplicate.
   Task<bool> readable(int fd, std::optional<std::chrono::steady_clock::time_point> deadline = std::nullopt,
                       std::stop_token stop = std::stop_token());
 
@@ -63,8 +61,10 @@ class Loop : public Scheduler {
   Task<void> sleep_until(std::chrono::steady_clock::time_point time, std::stop_token stop = std::stop_token());
 
  private:
-  friend class Watch;
   struct Impl;
+
+  Task<bool> wait_for(int fd, bool to_write, std::optional<std::chrono::steady_clock::time_point> deadline,
+                      std::stop_token stop);
 
   std::unique_ptr<Impl> impl_;
 };

@@ -68,6 +68,9 @@ class OperationList {
   }
 
   /// Null when empty.
+  Operation* front() const noexcept { return first_; }
+
+  /// Null when empty.
   Operation* pop_front() noexcept {
     Operation* operation = first_;
     if (operation) {
