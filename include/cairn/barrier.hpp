@@ -49,8 +49,8 @@ using BarrierFactory = std::function<std::shared_ptr<Barrier>(const BarrierConfi
 /// checkpointer is made, and before `executor_main` where there is one. Any thread.
 void register_barrier(std::string type, BarrierFactory factory);
 
-/// Null for "none" and "". Throws Errc::bad_argument for an unknown type, listing the known ones, and for "none" with more
-/// than one rank.
+/// Null for "none" and "". Throws Errc::bad_argument for an unknown type, listing the known ones, and for "none" with
+/// more than one rank.
 std::shared_ptr<Barrier> make_barrier(const BarrierConfig& config, const RankInfo& rank);
 
 }  // namespace cairn

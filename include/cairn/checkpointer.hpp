@@ -35,7 +35,8 @@ class Checkpointer {
   virtual ~Checkpointer() = default;
 
   /// Saves `state` as the directory `path`. Copies the tree and makes the path absolute before it returns; memory that
-  /// tensors view must stay valid and unchanged until `staged`. Throws nothing: every failure comes through the futures.
+  /// tensors view must stay valid and unchanged until `staged`. Throws nothing: every failure comes through the
+  /// futures.
   virtual Saving save(const std::filesystem::path& path, const StateDict& state, const SaveOptions& options) = 0;
   Saving save(const std::filesystem::path& path, const StateDict& state) { return save(path, state, SaveOptions()); }
 
@@ -43,8 +44,8 @@ class Checkpointer {
   Future<StateDict> load(const std::filesystem::path& path, const LoadOptions& options);
   Future<StateDict> load(const std::filesystem::path& path) { return load(path, LoadOptions()); }
 
-  /// Reads into the tensors and values of `target`, which must live, with its memory, until the future is ready. Structure,
-  /// kinds, dtypes, shapes and missing keys are checked before any of it is touched.
+  /// Reads into the tensors and values of `target`, which must live, with its memory, until the future is ready.
+  /// Structure, kinds, dtypes, shapes and missing keys are checked before any of it is touched.
   Future<LoadReport> load_into(const std::filesystem::path& path, StateDict& target, const LoadOptions& options);
   Future<LoadReport> load_into(const std::filesystem::path& path, StateDict& target) {
     return load_into(path, target, LoadOptions());
@@ -96,8 +97,8 @@ std::unique_ptr<SyncCheckpointer> make_sync_checkpointer();
 std::unique_ptr<SyncCheckpointer> make_sync_checkpointer(CheckpointerConfig config);
 std::unique_ptr<SyncCheckpointer> make_sync_checkpointer(CheckpointerConfig config, CheckpointerParts parts);
 
-/// Starts the checkpoint process: call it early, before threads and before CUDA (then it is a plain fork and the parts may
-/// be closures). Throws Error when the process cannot be started, its init fails, or it is not there in time.
+/// Starts the checkpoint process: call it early, before threads and before CUDA (then it is a plain fork and the parts
+/// may be closures). Throws Error when the process cannot be started, its init fails, or it is not there in time.
 std::unique_ptr<AsyncCheckpointer> make_async_checkpointer();
 std::unique_ptr<AsyncCheckpointer> make_async_checkpointer(CheckpointerConfig config);
 std::unique_ptr<AsyncCheckpointer> make_async_checkpointer(CheckpointerConfig config, CheckpointerParts parts);

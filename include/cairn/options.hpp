@@ -23,7 +23,8 @@ class SaveOptions {
     return *this;
   }
   SaveOptions& metadata(std::map<std::string, std::string> entries) {
-    for (auto& [key, value] : entries) metadata_.insert_or_assign(key, std::move(value));
+    for (auto& [key, value] : entries)
+      metadata_.insert_or_assign(key, std::move(value));
     return *this;
   }
 

@@ -16,12 +16,12 @@ namespace cairn {
 
 class SavePipeline;
 
-/// The process that writes checkpoints, with the memory that it shares with the trainer. What AsyncCheckpointer saves with.
-/// Belongs to one thread.
+/// The process that writes checkpoints, with the memory that it shares with the trainer. What AsyncCheckpointer saves
+/// with. Belongs to one thread.
 class CheckpointProcess {
  public:
-  /// Starts it and waits until it is ready. Throws Error: Errc::timed_out, init_failed (with the text of what was thrown
-  /// there), unsafe_fork, version_mismatch, or errno.
+  /// Starts it and waits until it is ready. Throws Error: Errc::timed_out, init_failed (with the text of what was
+  /// thrown there), unsafe_fork, version_mismatch, or errno.
   CheckpointProcess(CheckpointerConfig config, CheckpointerParts parts);
   CheckpointProcess(const CheckpointProcess&) = delete;
   CheckpointProcess& operator=(const CheckpointProcess&) = delete;
@@ -54,8 +54,8 @@ class CheckpointProcess {
 
 /// For the trainer's own `main`, as its first statement:
 /// `if (auto code = cairn::executor_main(argc, argv)) return *code;`
-/// It lets cairn start this very program as the checkpoint process when a fork is not safe, so that the hooks, writers and
-/// barriers that were registered before it are there. Returns nothing in the trainer.
+/// It lets cairn start this very program as the checkpoint process when a fork is not safe, so that the hooks, writers
+/// and barriers that were registered before it are there. Returns nothing in the trainer.
 std::optional<int> executor_main(int argc, char** argv);
 
 }  // namespace cairn

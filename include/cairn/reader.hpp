@@ -28,8 +28,9 @@ class CheckpointReader {
   Future<StateDict> load(const std::filesystem::path& path, const LoadOptions& options);
   Future<StateDict> load(const std::filesystem::path& path) { return load(path, LoadOptions()); }
 
-  /// See Checkpointer::load_into. Errors besides: missing_keys, shape_mismatch, dtype_mismatch, kind_mismatch, each before
-  /// anything of `target` is touched. After `damaged` or a read error the targets are unspecified; the error says so.
+  /// See Checkpointer::load_into. Errors besides: missing_keys, shape_mismatch, dtype_mismatch, kind_mismatch, each
+  /// before anything of `target` is touched. After `damaged` or a read error the targets are unspecified; the error
+  /// says so.
   Future<LoadReport> load_into(const std::filesystem::path& path, StateDict& target, const LoadOptions& options);
   Future<LoadReport> load_into(const std::filesystem::path& path, StateDict& target) {
     return load_into(path, target, LoadOptions());
@@ -40,9 +41,10 @@ class CheckpointReader {
   std::unique_ptr<Threads> threads_;
 };
 
-/// The newest committed checkpoint in `directory`: highest step, else highest number at the end of the name, else natural
-/// name order. Nothing when there is none or no such directory. First waits for executors of dead trainers that are still
-/// writing there, so that a restart never resumes behind what was staged; after `wait_max` Errc::timed_out, naming them.
+/// The newest committed checkpoint in `directory`: highest step, else highest number at the end of the name, else
+/// natural name order. Nothing when there is none or no such directory. First waits for executors of dead trainers that
+/// are still writing there, so that a restart never resumes behind what was staged; after `wait_max` Errc::timed_out,
+/// naming them.
 std::optional<std::filesystem::path> latest_checkpoint(const std::filesystem::path& directory,
                                                        std::chrono::milliseconds wait_max);
 std::optional<std::filesystem::path> latest_checkpoint(const std::filesystem::path& directory);
@@ -57,8 +59,8 @@ class CheckpointEntry {
   bool live = false;       ///< of an attempt: its writer is still there
   std::optional<std::int64_t> step;
   std::uint64_t size_bytes = 0;
-  int world_size = 0;      ///< 0 for an attempt
-  std::string created;     ///< ISO 8601, UTC; by the writer's clock, for people
+  int world_size = 0;   ///< 0 for an attempt
+  std::string created;  ///< ISO 8601, UTC; by the writer's clock, for people
 };
 
 /// The committed checkpoints of `directory`, newest first. Does not wait.

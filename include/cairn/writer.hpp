@@ -83,8 +83,8 @@ class WriteJob {
   virtual Task<> decide() = 0;
 };
 
-/// Writes staged saves, in the executor: files, pre_commit, barrier, commit, barrier, post_commit. Derive from it to wrap
-/// or replace that order; `checkpoint_writer_init_fn` or `register_writer` brings the derived class in.
+/// Writes staged saves, in the executor: files, pre_commit, barrier, commit, barrier, post_commit. Derive from it to
+/// wrap or replace that order; `checkpoint_writer_init_fn` or `register_writer` brings the derived class in.
 class CheckpointWriter {
  public:
   CheckpointWriter(CheckpointWriterConfig config, RankInfo rank, std::shared_ptr<Barrier> barrier = nullptr,

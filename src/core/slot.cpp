@@ -1,5 +1,6 @@
 #include "core/slot.hpp"
 
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -55,8 +56,8 @@ off_t digests_offset(const SlotHeader& header) {
 
 SharedSlots SharedSlots::create(unsigned slots) {
   if (slots == 0 || slots > slots_max) {
-    throw Error(Errc::bad_argument, "max_in_flight " + std::to_string(slots) + " is not between 1 and " +
-                                        std::to_string(slots_max));
+    throw Error(Errc::bad_argument,
+                "max_in_flight " + std::to_string(slots) + " is not between 1 and " + std::to_string(slots_max));
   }
   SharedSlots made;
   made.control_ = make_memfd("cairn-control", 0, true);
@@ -69,7 +70,8 @@ SharedSlots SharedSlots::create(unsigned slots) {
     added.request = make_memfd(name + "-request", 0, true);
   }
   made.map_control();
-  for (unsigned slot = 0; slot < slots; ++slot) new (&made.header(slot)) SlotHeader{};
+  for (unsigned slot = 0; slot < slots; ++slot)
+    new (&made.header(slot)) SlotHeader{};
   return made;
 }
 
@@ -87,6 +89,21 @@ SharedSlots SharedSlots::adopt(const std::vector<int>& descriptors) {
   }
   made.map_control();
   return made;
+}
+
+SharedSlots SharedSlots::duplicate() const {
+  std::vector<int> copies;
+  for (const int fd : descriptors()) {
+    const int copy = fd < 0 ? -1 : ::fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (fd >= 0 && copy < 0) {
+      const int failure = errno;
+      for (const int made : copies)
+        ::close(made);
+      throw Error::from_errno(failure, "duplicate the descriptors of shared slots");
+    }
+    copies.push_back(copy);
+  }
+  return adopt(copies);
 }
 
 SharedSlots::SharedSlots(SharedSlots&& other) noexcept

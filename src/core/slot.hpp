@@ -28,22 +28,22 @@ enum class SlotState : std::uint32_t {
 /// ready_bytes. The executor writes: state ready → writing, active, written_bytes; its supervisor: deaths.
 struct SlotHeader {
   std::atomic<SlotState> state;
-  std::atomic<std::uint32_t> active;            ///< 1 while a worker is at this very save: whom to blame for its death
-  std::atomic<std::uint32_t> deaths;            ///< workers that died while they were at this save
-  std::atomic<std::int32_t> death_status;       ///< wait status of the last of them
-  std::atomic<std::uint64_t> generation;        ///< counts the saves of this checkpointer; 0 before the first
-  std::atomic<std::uint64_t> image_bytes;       ///< length of the file
-  std::atomic<std::uint64_t> capacity_bytes;    ///< of the window: image byte p lies at p % capacity
-  std::atomic<std::uint32_t> huge;              ///< 1: the window is the memfd of huge pages
-  std::atomic<std::uint32_t> populated;         ///< 1: every page of the window has been touched (worth registering)
-  std::atomic<std::uint64_t> request_bytes;     ///< length of the request at the head of the request memfd
-  std::atomic<std::uint64_t> ready_bytes;       ///< image bytes [0, ready) have been copied
-  std::atomic<std::uint64_t> written_bytes;     ///< image bytes [0, written) are in the file, and may be overwritten here
+  std::atomic<std::uint32_t> active;          ///< 1 while a worker is at this very save: whom to blame for its death
+  std::atomic<std::uint32_t> deaths;          ///< workers that died while they were at this save
+  std::atomic<std::int32_t> death_status;     ///< wait status of the last of them
+  std::atomic<std::uint64_t> generation;      ///< counts the saves of this checkpointer; 0 before the first
+  std::atomic<std::uint64_t> image_bytes;     ///< length of the file
+  std::atomic<std::uint64_t> capacity_bytes;  ///< of the window: image byte p lies at p % capacity
+  std::atomic<std::uint32_t> huge;            ///< 1: the window is the memfd of huge pages
+  std::atomic<std::uint32_t> populated;       ///< 1: every page of the window has been touched (worth registering)
+  std::atomic<std::uint64_t> request_bytes;   ///< length of the request at the head of the request memfd
+  std::atomic<std::uint64_t> ready_bytes;     ///< image bytes [0, ready) have been copied
+  std::atomic<std::uint64_t> written_bytes;   ///< image bytes [0, written) are in the file, and may be overwritten here
 };
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free && std::atomic<SlotState>::is_always_lock_free);
 
-/// The memory that trainer and executor share: a control page with a SlotHeader each, and three memfds per slot. All are
-/// made (empty) before the fork, so that the supervisor and every worker have them without being sent anything.
+/// The memory that trainer and executor share: a control page with a SlotHeader each, and three memfds per slot. All
+/// are made (empty) before the fork, so that the supervisor and every worker have them without being sent anything.
 class SharedSlots {
  public:
   static constexpr unsigned slots_max = 16;
@@ -53,6 +53,9 @@ class SharedSlots {
 
   /// The same memory in another process, from the numbers that descriptors() gave there.
   static SharedSlots adopt(const std::vector<int>& descriptors);
+
+  /// The same memory by descriptors of its own: for a process that is about to be forked.
+  SharedSlots duplicate() const;
 
   SharedSlots(SharedSlots&&) noexcept;
   SharedSlots& operator=(SharedSlots&&) = delete;

@@ -8,7 +8,9 @@ namespace {
 constexpr std::uint32_t protocol_version = 1;
 constexpr std::size_t text_bytes_max = 16 * 1024;  // two texts and an error stay below a packet's 64 KiB
 
-std::string_view cut(std::string_view text) { return text.substr(0, text_bytes_max); }
+std::string_view cut(std::string_view text) {
+  return text.substr(0, text_bytes_max);
+}
 
 void put_error(WireWriter& out, const Error& error) {
   out.text(error.code().category().name());

@@ -12,8 +12,9 @@
 
 namespace cairn::executor {
 
-// What trainer and executor say to each other: little-endian integers, and texts as a u64 length and the bytes. Both ends
-// are the same version of cairn on the same machine, so there is nothing to negotiate; the reader still trusts nothing.
+// What trainer and executor say to each other: little-endian integers, and texts as a u64 length and the bytes. Both
+// ends are the same version of cairn on the same machine, so there is nothing to negotiate; the reader still trusts
+// nothing.
 
 class WireWriter {
  public:
@@ -30,7 +31,8 @@ class WireWriter {
   }
   WireWriter& map(const std::map<std::string, std::string>& entries) {
     u64(entries.size());
-    for (const auto& [key, value] : entries) text(key).text(value);
+    for (const auto& [key, value] : entries)
+      text(key).text(value);
     return *this;
   }
 
