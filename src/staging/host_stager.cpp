@@ -219,6 +219,13 @@ Task<void> report(Copying& copying, std::uint64_t& reported_bytes, const HostSta
   }
 }
 
+void require_host_memory(const format::Image& image) {
+  for (const format::Piece& piece : image.pieces) {
+    if (piece.source.device().is_host()) continue;
+    throw Error(Errc::bad_argument, "stage a tensor in memory of " + to_string(piece.source.device()));
+  }
+}
+
 }  // namespace
 
 unsigned default_copy_threads() noexcept {
@@ -234,6 +241,7 @@ HostStager::HostStager(WorkPool& pool, unsigned threads)
 
 Task<void> HostStager::stage(format::Image image, SlotMemory& memory, SlotHeader& header, OnReady on_ready,
                              WaitWritten wait_written, std::stop_token stop) {
+  require_host_memory(image);
   Copying copying(std::move(image), memory, header, std::move(stop));
   std::uint64_t reported_bytes = 0;
   while (!copying.complete()) {
