@@ -17,6 +17,8 @@
 namespace cairn {
 
 class Value;
+class List;
+class StateDict;
 
 /// Raw bytes: a kind of its own, distinct from a string. Stored as a U8 tensor.
 using Bytes = std::vector<std::byte>;
@@ -33,8 +35,6 @@ inline constexpr unsigned nesting_depth_max = 1000;
 namespace detail {
 
 struct Container;
-struct ListItems;
-struct DictEntries;
 struct StateAccess;
 
 /// Walks elements that live in nodes of their own, which is why references to them stay valid.
@@ -67,16 +67,26 @@ class NodeIterator {
   value_type* const* node_ = nullptr;
 };
 
-/// Common to List and StateDict: knows the Value that it is the content of, so that an error can name the path.
+/// What List and StateDict have in common: their elements live in nodes on the heap, and they know the Value that they
+/// are the content of, so that an error can name the path. Copies, comparisons and destruction go as deep as memory
+/// does, whatever the size of the stack.
 class ContainerHandle {
  protected:
   ContainerHandle() noexcept = default;
-  ~ContainerHandle() = default;
+  ContainerHandle(const ContainerHandle& other);
+  ContainerHandle(ContainerHandle&& other) noexcept;
+  /// Either may be a part of the other.
+  ContainerHandle& operator=(const ContainerHandle& other);
+  ContainerHandle& operator=(ContainerHandle&& other);
+  ~ContainerHandle();
 
  private:
   friend class cairn::Value;
+  friend class cairn::List;
+  friend class cairn::StateDict;
   friend struct StateAccess;
 
+  Container* node_ = nullptr;  ///< null while empty
   const Value* owner_ = nullptr;
 };
 
@@ -97,12 +107,6 @@ class List : private detail::ContainerHandle {
     requires(!std::same_as<std::remove_cvref_t<First>, List> || sizeof...(More) > 0)
   explicit(sizeof...(More) == 0) List(First&& first, More&&... more);
 
-  List(const List& other);
-  List(List&& other) noexcept;
-  List& operator=(const List& other);
-  List& operator=(List&& other);
-  ~List();
-
   std::size_t size() const noexcept;
   bool empty() const noexcept { return size() == 0; }
 
@@ -114,7 +118,6 @@ class List : private detail::ContainerHandle {
 
   /// Returns the new item.
   Value& push_back(Value value);
-  void reserve(std::size_t size);
 
   /// Throws missing_keys beyond the end.
   void erase(std::size_t index);
@@ -131,8 +134,6 @@ class List : private detail::ContainerHandle {
  private:
   friend class Value;
   friend struct detail::StateAccess;
-
-  detail::ListItems* items_ = nullptr;
 };
 
 /// An ordered map from string to Value: iteration gives the order of insertion.
@@ -147,12 +148,6 @@ class StateDict : private detail::ContainerHandle {
   using const_iterator = detail::NodeIterator<const Entry>;
 
   StateDict() noexcept = default;
-  StateDict(const StateDict& other);
-  StateDict(StateDict&& other) noexcept;
-  StateDict& operator=(const StateDict& other);
-  StateDict& operator=(StateDict&& other);
-  ~StateDict();
-
   std::size_t size() const noexcept;
   bool empty() const noexcept { return size() == 0; }
 
@@ -186,8 +181,6 @@ class StateDict : private detail::ContainerHandle {
  private:
   friend class Value;
   friend struct detail::StateAccess;
-
-  detail::DictEntries* entries_ = nullptr;
 };
 
 namespace detail {
@@ -341,7 +334,6 @@ class Value {
 template <class First, class... More>
   requires(!std::same_as<std::remove_cvref_t<First>, List> || sizeof...(More) > 0)
 List::List(First&& first, More&&... more) {
-  reserve(1 + sizeof...(More));
   push_back(Value(std::forward<First>(first)));
   (push_back(Value(std::forward<More>(more))), ...);
 }

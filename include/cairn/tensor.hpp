@@ -116,9 +116,6 @@ class TensorView {
   detail::Extents strides_;
 };
 
-/// Packs the elements into `target` (size_bytes() of them) in C order. Host memory only.
-void pack(const TensorView& source, void* target) noexcept;
-
 /// Same dtype, shape and content. Tensors of a device, which the host cannot read, are equal when they view the same
 /// memory in the same way.
 bool operator==(const TensorView& left, const TensorView& right);

@@ -20,7 +20,10 @@ class Json {
   using Data = std::variant<std::monostate, bool, std::int64_t, std::uint64_t, double, std::string, Array, Object>;
 
   Json() = default;
-  explicit Json(Data data) : data_(std::move(data)) {}
+  explicit Json(Data data) noexcept : data_(std::move(data)) {}
+
+  /// The content, moved out.
+  Data take() && noexcept { return std::move(data_); }
 
   bool is_null() const noexcept { return std::holds_alternative<std::monostate>(data_); }
   bool is_boolean() const noexcept { return std::holds_alternative<bool>(data_); }

@@ -13,11 +13,10 @@
 
 namespace cairn::format {
 
-/// What one tensor of the file is made from.
+/// One tensor of the file.
 struct StoredTensor {
   Entry entry;
-  TensorView layout;  ///< dtype, shape, strides and device of the source; no memory
-  std::string path;   ///< of the first leaf that is stored here, for errors
+  std::string path;  ///< key path of the first leaf that is stored here, for errors
 };
 
 /// A part of the file that comes from one tensor.
@@ -56,27 +55,28 @@ class Plan {
   /// In the order of the file.
   std::span<const StoredTensor> tensors() const noexcept { return tensors_; }
 
+  /// Dtype, shape, strides and device of a stored tensor's source, without memory.
+  const TensorView& layout(std::size_t tensor) const noexcept { return layouts_[layout_ids_[tensor]]; }
+
   /// Bytes of all tensors.
   std::uint64_t data_bytes() const noexcept { return data_bytes_; }
-
-  /// The leaves and containers, depth first, containers before their content.
-  std::span<const TreeNode> nodes() const noexcept { return nodes_; }
 
  private:
   friend class Snapshot;
   friend class PlanMaker;
   friend class PlanWalk;
 
-  std::vector<TreeNode> nodes_;
+  std::vector<TreeNode> nodes_;  ///< depth first, containers before their content
   std::vector<StoredTensor> tensors_;
-  std::vector<std::uint32_t> layout_ids_;  ///< for each tensor: equal where the layouts are equal
-  std::vector<const void*> sources_;       ///< where each tensor's memory was when the plan was made
+  std::vector<TensorView> layouts_;        ///< each once: a state has many tensors and few shapes
+  std::vector<std::uint32_t> layout_ids_;  ///< for each tensor
+  std::vector<const void*> sources_;       ///< where each tensor's memory was when the plan was made; null for Bytes
   std::uint64_t data_bytes_ = 0;
   std::size_t scalar_count_ = 0;
   std::size_t bytes_count_ = 0;
   std::string entries_json_;  ///< the members of the header after `__metadata__`, each after a comma
   std::string tensors_json_;
-  std::uint64_t tree_bytes_max_ = 0;  ///< of the header, without the content of strings
+  std::uint64_t header_bytes_max_ = 0;  ///< bound of the header's JSON, but for what is in strings
 };
 
 /// Everything of a state that a save needs, so that the StateDict itself may change or go: pointers to viewed memory
@@ -96,11 +96,11 @@ class Snapshot {
 
  private:
   friend class PlanWalk;
-  friend std::optional<Snapshot> take_if_matches(std::shared_ptr<const Plan> plan, const StateDict& state);
 
   explicit Snapshot(std::shared_ptr<const Plan> plan) : plan_(std::move(plan)) {}
 
-  std::string header() const;
+  std::string header_json() const;
+  void check_header() const;
 
   std::shared_ptr<const Plan> plan_;
   std::vector<const void*> sources_;           ///< for each stored tensor

@@ -49,8 +49,8 @@ std::uint64_t header_json_bytes(std::span<const std::byte> first_bytes, std::uin
 /// dtype; the data has no gap and no overlap, and ends where the file ends. Throws damaged, naming the file.
 Header parse_header(std::span<const std::byte> json, std::uint64_t file_bytes, const std::string& file_name);
 
-/// Adds `"name":{"dtype":…,"shape":[…],"data_offsets":[…]}`.
-void append_entry(std::string& json, const Entry& entry);
+/// Adds `"dtype":…,"shape":[…],"data_offsets":[…]`, the members of an entry.
+void append_members(std::string& json, const Entry& entry);
 
 /// Puts the length before the JSON (which it gets as a whole, braces included) and pads it with spaces so that the data
 /// begins on a multiple of 4096. Throws bad_argument when it is longer than readers take.
