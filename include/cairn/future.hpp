@@ -160,10 +160,11 @@ class [[nodiscard]] Future {
   template <class Rep, class Period>
   bool wait_for(std::chrono::duration<Rep, Period> duration) const {
     using Clock = std::chrono::steady_clock;
+    if (duration <= duration.zero()) return ready();
     const auto now = Clock::now();
-    const bool forever =
-        std::chrono::duration<double>(duration) >= std::chrono::duration<double>(Clock::time_point::max() - now);
-    return wait_until(forever ? Clock::time_point::max() : now + std::chrono::ceil<Clock::duration>(duration));
+    const std::chrono::duration<double> longest = Clock::time_point::max() - now;
+    if (std::chrono::duration<double>(duration) >= longest) return wait_until(Clock::time_point::max());
+    return wait_until(now + std::chrono::ceil<Clock::duration>(duration));
   }
 
   bool wait_until(std::chrono::steady_clock::time_point deadline) const { return checked("wait").wait_until(deadline); }

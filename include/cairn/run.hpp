@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cassert>
 #include <coroutine>
 
 #include "cairn/task.hpp"
@@ -18,6 +19,7 @@ void run_until_done(std::coroutine_handle<> coroutine, TaskPromiseBase& promise)
 /// thread. Within a `run` on the same thread it may be called again: then the outer run's coroutines go on meanwhile.
 template <class T>
 T run(Task<T> task) {
+  assert(task && "an empty Task is run");
   detail::run_until_done(task.handle(), task.handle().promise());
   return task.handle().promise().result();
 }

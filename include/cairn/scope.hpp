@@ -1,9 +1,12 @@
 #pragma once
 
+#include <cassert>
+#include <coroutine>
 #include <cstddef>
 #include <exception>
 #include <optional>
 #include <stop_token>
+#include <utility>
 
 #include "cairn/task.hpp"
 

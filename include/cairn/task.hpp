@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cassert>
+#include <concepts>
 #include <coroutine>
 #include <exception>
 #include <memory>
@@ -109,6 +110,9 @@ class TaskPromise<void> final : public TaskPromiseBase {
 ///
 /// Lifetime: owns the coroutine frame with its parameters, which live until the Task is destroyed. A Task that was
 /// never started may be destroyed; one that is suspended in the middle may not. Awaiting it allocates nothing.
+///
+/// With g++, a Task that others await without a suspension ever (a long chain, or a long loop) needs -O2, or
+/// -foptimize-sibling-calls, not to grow the stack.
 ///
 /// Await it once, as it is (`co_await task`) or moved (`co_await std::move(task)`); or hand it to `cairn::run`,
 /// `Scope::spawn` or `when_all`. Errors are rethrown to the one who awaits.

@@ -24,7 +24,8 @@ Task<void> keep_result(Task<T> task, std::optional<TupleElement<T>>* result) {
     co_await task;
     result->emplace();
   } else {
-    result->emplace(co_await task);
+    T value = co_await task;
+    result->emplace(std::move(value));
   }
 }
 

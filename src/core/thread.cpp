@@ -26,9 +26,10 @@ std::thread start_thread(const std::string& name, std::function<void()> body) {
   };
 
   const SignalsBlocked blocked;
-  std::thread thread(std::move(body));
-  pthread_setname_np(thread.native_handle(), name.substr(0, 15).c_str());
-  return thread;
+  return std::thread([name = name.substr(0, 15), run = std::move(body)] {
+    pthread_setname_np(pthread_self(), name.c_str());
+    run();
+  });
 }
 
 }  // namespace cairn
