@@ -11,7 +11,9 @@
 namespace {
 
 // Not inlined: the compiler would see what is wrong here, and say so.
-[[gnu::noinline]] void destroy(cairn::test::Tracked& object) { object.~Tracked(); }
+[[gnu::noinline]] void destroy(cairn::test::Tracked& object) {
+  object.~Tracked();
+}
 
 }  // namespace
 

@@ -28,10 +28,10 @@ namespace {
 
 #if CAIRN_CATCH_2
 class TapReporter;
-using ReporterBase = Catch::StreamingReporterBase<TapReporter>;
+using TapBase = Catch::StreamingReporterBase<TapReporter>;
 using AfterAssertion = bool;
 #else
-using ReporterBase = Catch::StreamingReporterBase;
+using TapBase = Catch::StreamingReporterBase;
 using AfterAssertion = void;
 #endif
 
@@ -56,19 +56,19 @@ std::string one_line(std::string_view text) {
   return line;
 }
 
-class TapReporter : public ReporterBase {
+class TapReporter : public TapBase {
  public:
-  using ReporterBase::ReporterBase;
+  using TapBase::TapBase;
 
   static std::string getDescription() { return "One TAP 13 line a test case; skipped cases and their reasons"; }
 
   void testRunStarting(const Catch::TestRunInfo& info) override {
-    ReporterBase::testRunStarting(info);
+    TapBase::testRunStarting(info);
     out() << "TAP version 13\n# seed " << seed() << std::endl;
   }
 
   void testCaseStarting(const Catch::TestCaseInfo& info) override {
-    ReporterBase::testCaseStarting(info);
+    TapBase::testCaseStarting(info);
     diagnostics_.clear();
     take_skip_reason();
   }
@@ -89,12 +89,12 @@ class TapReporter : public ReporterBase {
     out() << (failed ? "not ok " : "ok ") << cases_ << " - " << one_line(name(stats));
     if (!failed && skip_reason) out() << " # SKIP " << one_line(*skip_reason);
     out() << '\n' << diagnostics_ << std::flush;
-    ReporterBase::testCaseEnded(stats);
+    TapBase::testCaseEnded(stats);
   }
 
   void testRunEnded(const Catch::TestRunStats& stats) override {
     out() << "1.." << cases_ << std::endl;
-    ReporterBase::testRunEnded(stats);
+    TapBase::testRunEnded(stats);
   }
 
  private:
