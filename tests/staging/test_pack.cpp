@@ -1,12 +1,13 @@
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <random>
 #include <vector>
 
 #include "cairn/error.hpp"
 #include "cairn/tensor.hpp"
 #include "staging/pack.hpp"
+#include "staging/packed.hpp"
 #include "support/catch.hpp"
 #include "support/seed.hpp"
 
@@ -15,27 +16,8 @@ namespace {
 using cairn::DType;
 using cairn::TensorView;
 using cairn::staging::PackedView;
+using cairn::test::packed_by_definition;
 using Shape = std::vector<std::int64_t>;
-
-/// The definition: element after element in C order.
-std::vector<std::byte> packed_by_definition(const TensorView& view) {
-  const std::size_t element = cairn::bits_per_element(view.dtype()) / 8;
-  std::vector<std::byte> packed;
-  if (view.element_count() == 0) return packed;
-  Shape index(view.shape().size());
-  for (std::uint64_t count = 0; count < view.element_count(); ++count) {
-    std::int64_t offset = 0;
-    for (std::size_t at = 0; at < index.size(); ++at)
-      offset += index[at] * view.strides()[at];
-    const auto* from = static_cast<const std::byte*>(view.data()) + offset * static_cast<std::int64_t>(element);
-    packed.insert(packed.end(), from, from + element);
-    for (std::size_t at = index.size(); at-- > 0;) {
-      if (++index[at] < view.shape()[at]) break;
-      index[at] = 0;
-    }
-  }
-  return packed;
-}
 
 std::vector<std::byte> packed_part(const PackedView& view, std::uint64_t begin, std::uint64_t end) {
   std::vector<std::byte> part(end - begin + 1, std::byte{0x5A});
