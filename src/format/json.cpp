@@ -64,7 +64,8 @@ class Builder : public nlohmann::json_sax<nlohmann::json> {
     return add(std::move(container));
   }
 
-  bool add(Json&& value) {
+  // Not inlined: g++ 12 loses track of which alternative is alive, and warns of what cannot be.
+  [[gnu::noinline]] bool add(Json&& value) {
     if (open_.empty()) {
       root_ = std::move(value).take();
     } else if (auto* array = std::get_if<Json::Array>(&open_.back().data)) {

@@ -27,6 +27,7 @@ class PlanWalk {
   bool value(const Value& value, const TreeNode& node);
   bool tensor(const TensorView& view, std::uint32_t stored);
   bool sources_are_distinct() const;
+  void prefetch(const std::vector<StateDict::Entry*>& entries, std::size_t index) const;
 
   const Plan& plan_;
   Snapshot* const snapshot_;
