@@ -15,26 +15,35 @@ namespace {
 /// One operation moves at most this much: the kernel's limit is just below 2 GiB, and this keeps the rest aligned.
 constexpr std::uint64_t transfer_bytes_max = std::uint64_t{1} << 30;
 
-Operation transfer(OperationKind kind, int fd, void* buffer, std::size_t bytes, std::uint64_t offset,
-                   int buffer_index) {
-  Operation operation;
-  operation.kind = kind;
-  operation.descriptor = fd;
-  operation.buffer = buffer;
-  operation.length = std::min<std::uint64_t>(bytes, transfer_bytes_max);
-  operation.offset = offset;
-  operation.buffer_index = buffer_index;
-  return operation;
+auto transfer(OperationKind kind, int fd, void* buffer, std::size_t bytes, std::uint64_t offset, int buffer_index) {
+  return [=](Operation& operation) {
+    operation.kind = kind;
+    operation.descriptor = fd;
+    operation.buffer = buffer;
+    operation.length = std::min<std::uint64_t>(bytes, transfer_bytes_max);
+    operation.offset = offset;
+    operation.buffer_index = buffer_index;
+  };
 }
 
-Operation on_path(OperationKind kind, int directory, const char* path, int flags, unsigned mode) {
-  Operation operation;
-  operation.kind = kind;
-  operation.descriptor = directory;
-  operation.path = path;
-  operation.flags = flags;
-  operation.mode = mode;
-  return operation;
+auto on_path(OperationKind kind, int directory, const char* path, int flags, unsigned mode) {
+  return [=](Operation& operation) {
+    operation.kind = kind;
+    operation.descriptor = directory;
+    operation.path = path;
+    operation.flags = flags;
+    operation.mode = mode;
+  };
+}
+
+auto on_file(OperationKind kind, int fd, int flags, std::uint64_t offset, std::uint64_t length) {
+  return [=](Operation& operation) {
+    operation.kind = kind;
+    operation.descriptor = fd;
+    operation.flags = flags;
+    operation.offset = offset;
+    operation.length = length;
+  };
 }
 
 /// Neither backend writes through it.
@@ -125,83 +134,80 @@ void FileIo::Awaiter::forget() noexcept {
 }
 
 FileIo::Awaiter FileIo::nop(std::stop_token stop) {
-  return Awaiter(*this, Operation(), std::move(stop));
+  return Awaiter(*this, std::move(stop), [](Operation&) {});
 }
 
 FileIo::Awaiter FileIo::openat(int directory, const char* path, int flags, mode_t mode, std::stop_token stop) {
-  return Awaiter(*this, on_path(OperationKind::openat, directory, path, flags, mode), std::move(stop));
+  return Awaiter(*this, std::move(stop), on_path(OperationKind::openat, directory, path, flags, mode));
 }
 
 FileIo::Awaiter FileIo::read(int fd, std::span<std::byte> into, std::uint64_t offset, std::stop_token stop) {
-  return Awaiter(*this, transfer(OperationKind::read, fd, into.data(), into.size(), offset, -1), std::move(stop));
+  return Awaiter(*this, std::move(stop), transfer(OperationKind::read, fd, into.data(), into.size(), offset, -1));
 }
 
 FileIo::Awaiter FileIo::write(int fd, std::span<const std::byte> from, std::uint64_t offset, std::stop_token stop) {
-  return Awaiter(*this, transfer(OperationKind::write, fd, untyped(from), from.size(), offset, -1), std::move(stop));
+  return Awaiter(*this, std::move(stop), transfer(OperationKind::write, fd, untyped(from), from.size(), offset, -1));
 }
 
 FileIo::Awaiter FileIo::read_fixed(int fd, std::span<std::byte> into, std::uint64_t offset, int buffer_index,
                                    std::stop_token stop) {
-  return Awaiter(*this, transfer(OperationKind::read_fixed, fd, into.data(), into.size(), offset, buffer_index),
-                 std::move(stop));
+  return Awaiter(*this, std::move(stop),
+                 transfer(OperationKind::read_fixed, fd, into.data(), into.size(), offset, buffer_index));
 }
 
 FileIo::Awaiter FileIo::write_fixed(int fd, std::span<const std::byte> from, std::uint64_t offset, int buffer_index,
                                     std::stop_token stop) {
-  return Awaiter(*this, transfer(OperationKind::write_fixed, fd, untyped(from), from.size(), offset, buffer_index),
-                 std::move(stop));
+  return Awaiter(*this, std::move(stop),
+                 transfer(OperationKind::write_fixed, fd, untyped(from), from.size(), offset, buffer_index));
 }
 
 FileIo::Awaiter FileIo::fsync(int fd, bool datasync, std::stop_token stop) {
-  return Awaiter(*this, on_path(OperationKind::fsync, fd, nullptr, datasync ? 1 : 0, 0), std::move(stop));
+  return Awaiter(*this, std::move(stop), on_file(OperationKind::fsync, fd, datasync ? 1 : 0, 0, 0));
 }
 
 FileIo::Awaiter FileIo::fallocate(int fd, int mode, std::uint64_t offset, std::uint64_t bytes, std::stop_token stop) {
-  Operation operation = on_path(OperationKind::fallocate, fd, nullptr, mode, 0);
-  operation.offset = offset;
-  operation.length = bytes;
-  return Awaiter(*this, operation, std::move(stop));
+  return Awaiter(*this, std::move(stop), on_file(OperationKind::fallocate, fd, mode, offset, bytes));
 }
 
 FileIo::Awaiter FileIo::ftruncate(int fd, std::uint64_t bytes, std::stop_token stop) {
-  Operation operation = on_path(OperationKind::ftruncate, fd, nullptr, 0, 0);
-  operation.length = bytes;
-  return Awaiter(*this, operation, std::move(stop));
+  return Awaiter(*this, std::move(stop), on_file(OperationKind::ftruncate, fd, 0, 0, bytes));
 }
 
 FileIo::Awaiter FileIo::statx(int directory, const char* path, int flags, unsigned mask, struct ::statx* into,
                               std::stop_token stop) {
-  Operation operation = on_path(OperationKind::statx, directory, path, flags, mask);
-  operation.buffer = into;
-  return Awaiter(*this, operation, std::move(stop));
+  return Awaiter(*this, std::move(stop), [=](Operation& operation) {
+    on_path(OperationKind::statx, directory, path, flags, mask)(operation);
+    operation.buffer = into;
+  });
 }
 
 FileIo::Awaiter FileIo::renameat(int from_directory, const char* from, int to_directory, const char* to, unsigned flags,
                                  std::stop_token stop) {
-  Operation operation = on_path(OperationKind::renameat, from_directory, from, static_cast<int>(flags), 0);
-  operation.other_descriptor = to_directory;
-  operation.other_path = to;
-  return Awaiter(*this, operation, std::move(stop));
+  return Awaiter(*this, std::move(stop), [=](Operation& operation) {
+    on_path(OperationKind::renameat, from_directory, from, static_cast<int>(flags), 0)(operation);
+    operation.other_descriptor = to_directory;
+    operation.other_path = to;
+  });
 }
 
 FileIo::Awaiter FileIo::mkdirat(int directory, const char* path, mode_t mode, std::stop_token stop) {
-  return Awaiter(*this, on_path(OperationKind::mkdirat, directory, path, 0, mode), std::move(stop));
+  return Awaiter(*this, std::move(stop), on_path(OperationKind::mkdirat, directory, path, 0, mode));
 }
 
 FileIo::Awaiter FileIo::unlinkat(int directory, const char* path, int flags, std::stop_token stop) {
-  return Awaiter(*this, on_path(OperationKind::unlinkat, directory, path, flags, 0), std::move(stop));
+  return Awaiter(*this, std::move(stop), on_path(OperationKind::unlinkat, directory, path, flags, 0));
 }
 
 FileIo::Awaiter FileIo::close(int fd) {
-  return Awaiter(*this, on_path(OperationKind::close, fd, nullptr, 0, 0), std::stop_token());
+  return Awaiter(*this, std::stop_token(), on_file(OperationKind::close, fd, 0, 0, 0));
 }
 
 FileIo::Awaiter FileIo::call(std::int64_t (*function)(void*), void* argument, std::stop_token stop) {
-  Operation operation;
-  operation.kind = OperationKind::call;
-  operation.function = function;
-  operation.buffer = argument;
-  return Awaiter(*this, operation, std::move(stop));
+  return Awaiter(*this, std::move(stop), [=](Operation& operation) {
+    operation.kind = OperationKind::call;
+    operation.function = function;
+    operation.buffer = argument;
+  });
 }
 
 }  // namespace cairn::uring

@@ -139,8 +139,11 @@ class [[nodiscard]] FileIo::Awaiter {
  public:
   using cairn_affine = void;
 
-  Awaiter(FileIo& io, const Operation& operation, std::stop_token stop)
-      : io_(io), operation_(operation), stop_(std::move(stop)) {}
+  /// `fill(Operation&)` sets the arguments where they will stay: an Operation is too big to be copied for each NOP.
+  template <class Fill>
+  Awaiter(FileIo& io, std::stop_token stop, const Fill& fill) : io_(io), stop_(std::move(stop)) {
+    fill(operation_);
+  }
   Awaiter(const Awaiter&) = delete;
   Awaiter& operator=(const Awaiter&) = delete;
   ~Awaiter() {
