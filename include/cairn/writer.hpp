@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <exception>
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -76,6 +77,9 @@ class WriteJob {
 
   virtual const Commit& commit() const = 0;
 
+  /// The checkpoint is in place already: an earlier worker died after its rename. What is left is to finish.
+  virtual bool decided() const = 0;
+
   /// Writes this rank's data file and sidecar into the partial directory and makes them durable.
   virtual Task<> write_files() = 0;
 
@@ -99,6 +103,9 @@ class CheckpointWriter {
   RankInfo rank_;
   std::shared_ptr<Barrier> barrier_;
   std::shared_ptr<WriterHook> hook_;
+
+ private:
+  Task<> meet(WriteJob& job, const char* phase, std::exception_ptr failure);
 };
 
 /// What a writer is made from, in the executor.

@@ -45,7 +45,8 @@ std::optional<ProcessStat> process_stat(long pid) {
   fields >> stat.state;
   constexpr int fields_between_state_and_start = 18;
   std::string skipped;
-  for (int field = 0; field < fields_between_state_and_start; ++field) fields >> skipped;
+  for (int field = 0; field < fields_between_state_and_start; ++field)
+    fields >> skipped;
   fields >> stat.start;
   if (!fields) return std::nullopt;
   return stat;
@@ -63,7 +64,7 @@ std::string host_name() {
 }
 
 struct flock whole_file(short type) {
-  struct flock lock {};
+  struct flock lock{};
   lock.l_type = type;
   lock.l_whence = SEEK_SET;
   return lock;
@@ -71,8 +72,8 @@ struct flock whole_file(short type) {
 
 /// Whether `fd` is still the file that stands at `file`: a remover may have been there between open and lock.
 bool still_there(int fd, const fs::path& file) {
-  struct stat opened {};
-  struct stat named {};
+  struct stat opened{};
+  struct stat named{};
   return ::fstat(fd, &opened) == 0 && ::stat(file.c_str(), &named) == 0 && opened.st_ino == named.st_ino &&
          opened.st_dev == named.st_dev;
 }
@@ -97,7 +98,9 @@ fs::path partial_path(const fs::path& path, const std::string& attempt) {
   return fs::path(path.native() + std::string(partial_mark) + attempt);
 }
 
-fs::path replaced_path(const fs::path& path) { return fs::path(path.native() + ".replaced"); }
+fs::path replaced_path(const fs::path& path) {
+  return fs::path(path.native() + ".replaced");
+}
 
 std::optional<Attempt> parse_partial_path(const fs::path& directory) {
   const std::string& whole = directory.native();
@@ -230,12 +233,12 @@ std::string describe(const std::vector<Attempt>& attempts) {
   return text;
 }
 
-void wait_for_orphans(const fs::path& parent, std::chrono::milliseconds wait_max,
-                      const std::optional<fs::path>& only) {
+void wait_for_orphans(const fs::path& parent, std::chrono::milliseconds wait_max, const std::optional<fs::path>& only) {
   const auto deadline = std::chrono::steady_clock::now() + wait_max;
   // Only those that are there now: what a dead trainer staged has its directory already.
   std::vector<Attempt> waited_for = orphaned_writers(parent);
-  std::erase_if(waited_for, [&](const Attempt& attempt) { return only && attempt.path.filename() != only->filename(); });
+  std::erase_if(waited_for,
+                [&](const Attempt& attempt) { return only && attempt.path.filename() != only->filename(); });
   while (true) {
     std::erase_if(waited_for, [](const Attempt& attempt) { return !live_writer(attempt); });
     if (waited_for.empty()) return;

@@ -10,12 +10,12 @@
 
 namespace cairn::checkpoint {
 
-// An attempt is one save under way. It lives in `<path>.partial-<attempt id>`, beside the checkpoint it is to become, and
-// its writer holds an OFD lock on the file `writer.lock` in there. The lock outlives a worker (the supervisor holds it
-// too), so a lock that can be had means that nobody will ever write there again.
+// An attempt is one save under way. It lives in `<path>.partial-<attempt id>`, beside the checkpoint it is to become,
+// and its writer holds an OFD lock on the file `writer.lock` in there. The lock outlives a worker (the supervisor holds
+// it too), so a lock that can be had means that nobody will ever write there again.
 //
-// Taking a directory away and making one race with each other; both sides go through the lock: a remover takes it before
-// it removes, and a maker that got the lock looks whether the directory is still there.
+// Taking a directory away and making one race with each other; both sides go through the lock: a remover takes it
+// before it removes, and a maker that got the lock looks whether the directory is still there.
 
 inline constexpr const char* lock_file_name = "writer.lock";
 inline constexpr const char* error_file_name = "error.json";
@@ -78,8 +78,8 @@ class AttemptLock {
 /// The identity in the lock file of an attempt whose lock is held; nothing when nobody holds it.
 std::optional<WriterIdentity> live_writer(const Attempt& attempt);
 
-/// Of the attempts in `parent`, those whose writer is alive though its trainer is dead, or whose trainer cannot be seen.
-/// Those are waited for: they are about to commit what was staged before the kill.
+/// Of the attempts in `parent`, those whose writer is alive though its trainer is dead, or whose trainer cannot be
+/// seen. Those are waited for: they are about to commit what was staged before the kill.
 std::vector<Attempt> orphaned_writers(const std::filesystem::path& parent);
 
 /// "runs/step-3.partial-… (trainer 1234 on host)" for every one of them; for the text of an error.

@@ -195,6 +195,7 @@ void LoadPlan::apply() {
 
 LoadPlan plan_load_into(const format::ParsedTree& tree, const format::Header& header, std::size_t file,
                         StateDict& target, const LoadRequest& request) {
+  if (target.empty()) return plan_load(tree, header, file, target, request);
   LoadPlan plan;
   const StoredLeaves leaves(tree, header, file);
   Matcher matcher(leaves, plan, request);

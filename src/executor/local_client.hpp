@@ -25,9 +25,12 @@ class LocalClient final : public SlotClient, private JobQueue::Listener {
   Task<> begin(unsigned slot, std::uint64_t generation) override;
   void changed(unsigned slot, std::uint64_t generation) override;
   void abandon(unsigned slot, std::uint64_t generation) override;
+  void fail(unsigned slot, const Error& error) override { results_.fail(slot, error); }
   bool decided(unsigned slot) const override { return results_.decided(slot); }
+  bool answered(unsigned slot) const override { return results_.answered(slot); }
   Task<> progress(unsigned slot) override { return results_.wait_progress(slot); }
   Task<> outcome(unsigned slot) override { return results_.wait_outcome(slot); }
+  Task<> answer(unsigned slot) override { return results_.wait_answered(slot); }
 
  private:
   void begun(unsigned slot, std::uint64_t generation, const Error* error) override;

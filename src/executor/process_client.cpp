@@ -56,7 +56,11 @@ Task<> ProcessClient::fail_start_at(std::chrono::steady_clock::time_point deadli
 
 Task<> ProcessClient::begin(unsigned slot, std::uint64_t generation) {
   results_.expect(slot, generation);
-  if (!alive()) throw death("begin a save");
+  if (!alive()) {
+    const Error error = death("begin a save");
+    results_.outcome(slot, generation, &error);
+    throw Error(error);
+  }
   send(MessageType::begin, slot, generation);
   co_await results_.wait_begun(slot);
 }

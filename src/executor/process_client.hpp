@@ -46,9 +46,12 @@ class ProcessClient final : public SlotClient {
   Task<> begin(unsigned slot, std::uint64_t generation) override;
   void changed(unsigned slot, std::uint64_t generation) override;
   void abandon(unsigned slot, std::uint64_t generation) override;
+  void fail(unsigned slot, const Error& error) override { results_.fail(slot, error); }
   bool decided(unsigned slot) const override { return results_.decided(slot); }
+  bool answered(unsigned slot) const override { return results_.answered(slot); }
   Task<> progress(unsigned slot) override { return results_.wait_progress(slot); }
   Task<> outcome(unsigned slot) override { return results_.wait_outcome(slot); }
+  Task<> answer(unsigned slot) override { return results_.wait_answered(slot); }
 
   /// After the supervisor's death: waits until the worker that it left has finished what it had. Everything is decided
   /// then. At once when there is none.
