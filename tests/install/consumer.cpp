@@ -1,5 +1,5 @@
-// A trainer outside the tree: it knows the installed headers and library only. Trains, saves, and starts again from what
-// it saved. The argument is a directory of its own.
+// A trainer outside the tree: it knows the installed headers and library only. Trains, saves, and starts again from
+// what it saved. The argument is a directory of its own.
 
 #include <cairn/cairn.hpp>
 #include <cstdint>
@@ -17,12 +17,12 @@ struct Parameter {
 
 class Model {
  public:
-  std::vector<Parameter> parameters() {
-    return {{"weight", weight_.data(), {64, 32}}, {"bias", bias_.data(), {64}}};
-  }
+  std::vector<Parameter> parameters() { return {{"weight", weight_.data(), {64, 32}}, {"bias", bias_.data(), {64}}}; }
   void step() {
-    for (float& value : weight_) value += 0.5f;
-    for (float& value : bias_) value -= 0.25f;
+    for (float& value : weight_)
+      value += 0.5f;
+    for (float& value : bias_)
+      value -= 0.25f;
   }
   bool operator==(const Model&) const = default;
 
@@ -33,7 +33,8 @@ class Model {
 
 cairn::Task<void> train(Model& model, std::filesystem::path runs, std::int64_t steps) {
   cairn::StateDict state;
-  for (Parameter& p : model.parameters()) state["model"][p.name] = cairn::tensor(p.data, p.shape);
+  for (Parameter& p : model.parameters())
+    state["model"][p.name] = cairn::tensor(p.data, p.shape);
   state["step"] = std::int64_t{0};
   state["lr"] = 3e-4;
 
@@ -59,7 +60,8 @@ int main(int argc, char** argv) {
   }
 
   Model uninterrupted;
-  for (int step = 0; step < 30; ++step) uninterrupted.step();
+  for (int step = 0; step < 30; ++step)
+    uninterrupted.step();
 
   Model first;
   cairn::run(train(first, runs, 20));
