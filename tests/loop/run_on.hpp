@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cairn/task.hpp>
-
 #include <exception>
 #include <functional>
 #include <optional>
