@@ -60,12 +60,13 @@ bool receive_now(int fd, std::vector<std::byte>& buffer, Packet& packet) {
   message.msg_control = control.bytes.data();
   message.msg_controllen = control.bytes.size();
   ssize_t count = ::recvmsg(fd, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-  while (count < 0 && errno == EINTR)
+  // ECONNRESET: the other end closed with messages of ours unread. It is reported once, before the messages that are
+  // still here for us, and then the end.
+  while (count < 0 && (errno == EINTR || errno == ECONNRESET))
     count = ::recvmsg(fd, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
   if (count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return false;
-  // The other end closed with messages of ours unread: closed all the same.
-  if (count < 0 && errno != ECONNRESET) throw Error::from_errno(errno, "receive a packet");
-  if (count <= 0) {
+  if (count < 0) throw Error::from_errno(errno, "receive a packet");
+  if (count == 0) {
     packet.closed = true;
     return true;
   }
@@ -111,6 +112,8 @@ Task<void> PacketSocket::send(std::vector<std::byte> bytes, std::vector<int> des
   put_descriptors(message, control, descriptors);
   while (::sendmsg(fd_.get(), &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
     if (errno == EINTR) continue;
+    // Closed with messages unread is ECONNRESET once, and EPIPE from then on.
+    if (errno == ECONNRESET) throw Error::from_errno(EPIPE, what);
     if (errno != EAGAIN && errno != EWOULDBLOCK) throw Error::from_errno(errno, what);
     co_await loop_.writable(fd_.get());
   }

@@ -162,7 +162,7 @@ TEST_CASE("readable sees an eventfd, a pidfd, a pipe's closed end, and what is r
     }
     const UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, child, 0)));
     REQUIRE(pidfd);
-    loop.post([&] { write_end.reset(); });
+    loop.post([&] { loop.post([&] { write_end.reset(); }); });
     CHECK(run_on(loop, wait_readable(loop, pidfd.get())));
     int status = 0;
     CHECK(::waitpid(child, &status, WNOHANG) == child);
@@ -173,7 +173,7 @@ TEST_CASE("readable sees an eventfd, a pidfd, a pipe's closed end, and what is r
     REQUIRE(::pipe2(ends.data(), O_CLOEXEC) == 0);
     const UniqueFd read_end(ends[0]);
     UniqueFd write_end(ends[1]);
-    loop.post([&] { write_end.reset(); });
+    loop.post([&] { loop.post([&] { write_end.reset(); }); });
     CHECK(run_on(loop, wait_readable(loop, read_end.get())));
   }
   SECTION("already, with a deadline in the past") {
@@ -291,7 +291,8 @@ TEST_CASE("descriptors are not starved by a source that always has work") {
   BusySource source;
   loop.attach(&source);
   const UniqueFd fd = make_eventfd();
-  loop.post([&] { signal(fd.get()); });
+  // Two rounds later, when the task waits.
+  loop.post([&] { loop.post([&] { loop.post([&] { signal(fd.get()); }); }); });
   CHECK(run_on(loop, wait_readable(loop, fd.get())));
   CHECK(source.polls > 1);
   CHECK(source.sleeps == 0);

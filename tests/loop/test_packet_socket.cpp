@@ -128,6 +128,7 @@ TEST_CASE("the other end's close is seen, after what it sent") {
     ++packets;
     packet = run_on(loop, ends.b->receive());
   }
+  CHECK(packets == 1);
   CHECK(packet.closed);
   CHECK(packet.bytes.empty());
   CHECK(errno_of(loop, ends.b->send(pattern(5, 1))) == EPIPE);
