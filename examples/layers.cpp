@@ -123,8 +123,8 @@ Matrix Silu::backward(const Matrix& output_gradient) const {
   return input_gradient;
 }
 
-CausalAttention::CausalAttention(std::string name, std::size_t width, std::size_t heads, std::size_t sequence_length,
-                                 Random& random)
+CausalAttention::CausalAttention(const std::string& name, std::size_t width, std::size_t heads,
+                                 std::size_t sequence_length, Random& random)
     : queries_keys_values(name + ".queries_keys_values", width, 3 * width, random),
       output(name + ".output", width, width, random),
       width_(width),

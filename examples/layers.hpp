@@ -65,7 +65,8 @@ class Silu {
 class CausalAttention {
  public:
   /// `sequence_length` rows of the input make one sequence; `width` is a multiple of `heads`.
-  CausalAttention(std::string name, std::size_t width, std::size_t heads, std::size_t sequence_length, Random& random);
+  CausalAttention(const std::string& name, std::size_t width, std::size_t heads, std::size_t sequence_length,
+                  Random& random);
   Matrix forward(Matrix input);
   Matrix backward(const Matrix& output_gradient);
 

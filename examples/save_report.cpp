@@ -21,13 +21,6 @@ void print(const SaveReport::Save& save) {
 
 }  // namespace
 
-SaveReport::~SaveReport() {
-  try {
-    finish();
-  } catch (...) {  // who wants to know of it calls finish()
-  }
-}
-
 void SaveReport::add(Save save) {
   if (!thread_.joinable()) {
     fmt::print("  {:>8}  {:>7}  {:>12}  {:>12}  {:>17}  {:>6}\n", "step", "loss", "loop waited", "written MB",
@@ -40,6 +33,11 @@ void SaveReport::add(Save save) {
 }
 
 void SaveReport::finish() {
+  wait_for_all();
+  if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
+}
+
+void SaveReport::wait_for_all() {
   if (!thread_.joinable()) return;
   {
     const std::lock_guard lock(mutex_);
@@ -47,7 +45,6 @@ void SaveReport::finish() {
     changed_.notify_one();
   }
   thread_.join();
-  if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
 }
 
 void SaveReport::run() {

@@ -26,7 +26,7 @@ class SaveReport {
   };
 
   SaveReport() = default;
-  ~SaveReport();
+  ~SaveReport() { wait_for_all(); }
   SaveReport(const SaveReport&) = delete;
   SaveReport& operator=(const SaveReport&) = delete;
 
@@ -38,6 +38,7 @@ class SaveReport {
 
  private:
   void run();
+  void wait_for_all();
 
   std::mutex mutex_;
   std::condition_variable changed_;

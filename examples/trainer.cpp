@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cairn/cairn.hpp>
 #include <chrono>
 #include <cstdint>
@@ -180,7 +181,9 @@ cairn::Task<void> train(Options options) {
 int main(int argc, char** argv) {
   Options options;
   CLI::App app("Trains a small language model on a text and saves it with cairn while it trains.");
-  app.add_option("--dir", options.directory, "where the checkpoints go; newest one there is gone on from")->required();
+  app.add_option("--dir", options.directory, "where the checkpoints go, and whose newest one is gone on from")
+      ->required();
+  app.option_defaults()->always_capture_default();
   app.add_option("--text", options.text, "the text to learn (default: the licence texts that every Debian carries)");
   app.add_option("--steps", options.steps, "how many steps to train in all")->check(CLI::PositiveNumber);
   app.add_option("--every", options.steps_between_saves, "steps between saves")->check(CLI::PositiveNumber);
@@ -188,7 +191,6 @@ int main(int argc, char** argv) {
   app.add_option("--table-rows", options.table_rows, "size of the model: rows of 2304 bytes, Adam's moments included")
       ->check(CLI::PositiveNumber);
   app.add_option("--events", options.events, "descriptor of a pipe on which to say what is being done");
-  app.option_defaults()->always_capture_default();
   CLI11_PARSE(app, argc, argv);
   std::setvbuf(stdout, nullptr, _IOLBF, 0);  // a line that was printed is not lost by a kill
   try {
