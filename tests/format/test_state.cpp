@@ -281,22 +281,24 @@ TEST_CASE("state: equality is deep, order apart; tensors by content") {
 }
 
 TEST_CASE("state: a tree deeper than the stack is copied, compared and destroyed") {
-  StateDict state;
-  Value* innermost = &state["x"];
+  // From the inside out: each assignment looks at what is around its target.
+  Value tree;
+  Value* const innermost = &(tree["x"] = 1);
   for (int depth = 0; depth < 100'000; ++depth) {
-    if (depth % 2 == 0) {
-      innermost = &(*innermost)["x"];
-    } else {
-      *innermost = List(nullptr);
-      innermost = &(*innermost)[0];
-    }
+    Value around;
+    if (depth % 2 == 0)
+      around["x"] = std::move(tree);
+    else
+      around = List(std::move(tree));
+    tree = std::move(around);
   }
-  *innermost = 1;
+  StateDict state;
+  state["tree"] = std::move(tree);
   StateDict copy = state;
   CHECK(copy == state);
   *innermost = 2;
   CHECK_FALSE(copy == state);
-  Value moved = std::move(copy["x"]);
+  Value moved = std::move(copy["tree"]);
   copy = state;
   moved = 0;
 }
