@@ -12,6 +12,7 @@ namespace cairn {
 ///
 /// The thread is started by the first post(). Destroying the object runs what was posted before, then ends the thread;
 /// on its own thread, where it can't wait for itself, it returns at once and the thread ends when its queue is empty.
+/// A Task that was started on this thread must be done by then: it has nowhere else to go on.
 class CallbackThread final : public Scheduler {
  public:
   CallbackThread();
