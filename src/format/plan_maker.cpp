@@ -184,18 +184,18 @@ void PlanMaker::place_leaves() {
 void PlanMaker::write_json() {
   std::string& entries = plan_->entries_json_;
   std::string& tensors = plan_->tensors_json_;
-  tensors = "[";
+  tensors += '[';
   for (const StoredTensor& tensor : plan_->tensors_) {
     std::string name;
     append_json_string(name, tensor.entry.name);
     std::string members;
     append_members(members, tensor.entry);
-    entries += "," + name + ":{" + members + "}";
+    entries.append(",").append(name).append(":{").append(members).append("}");
     if (entries.size() > header_json_bytes_max)
       refuse(tensor.path, "the header would be longer than the " + std::to_string(header_json_bytes_max) +
                               " bytes that can be read");
     if (tensors.size() > 1) tensors += ',';
-    tensors += "\n  {\"name\":" + name + "," + members + "}";
+    tensors.append("\n  {\"name\":").append(name).append(",").append(members).append("}");
   }
   tensors += "\n]";
 
