@@ -23,8 +23,8 @@ unsigned copy_threads(const CheckpointerConfig& config) {
 
 /// A save from start() to its end. Stopped by the user's token or by give_up().
 struct SaveDriver::Active {
-  Active(SaveDriver& driver, std::shared_ptr<detail::SaveState> save, std::uint64_t ticket)
-      : save(std::move(save)), ticket(ticket) {
+  Active(SaveDriver& driver, std::shared_ptr<detail::SaveState> state, std::uint64_t turn)
+      : save(std::move(state)), ticket(turn) {
     driver.active_.push_back(this);
   }
 

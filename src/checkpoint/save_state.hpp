@@ -23,8 +23,8 @@ namespace cairn::detail {
 /// What a Saving and the checkpointer share of one save. Everything but the marked members may be used on any thread.
 class SaveState {
  public:
-  SaveState(std::shared_ptr<Scheduler> callbacks, std::filesystem::path path, SaveOptions options)
-      : path(std::move(path)), options(std::move(options)), staged_(callbacks), committed_(callbacks) {}
+  SaveState(std::shared_ptr<Scheduler> callbacks, std::filesystem::path save_path, SaveOptions save_options)
+      : path(std::move(save_path)), options(std::move(save_options)), staged_(callbacks), committed_(callbacks) {}
 
   const std::filesystem::path path;
   const SaveOptions options;
