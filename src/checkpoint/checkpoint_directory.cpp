@@ -4,7 +4,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <span>
 
 #include "cairn/error.hpp"
 #include "checkpoint/attempt.hpp"
@@ -18,20 +20,27 @@ namespace {
 /// More than any manifest or sidecar is: the digests of 16 TiB take half of it.
 constexpr std::uint64_t text_bytes_max = std::uint64_t{1} << 30;
 
-std::string read_text(const fs::path& file, const std::string& operation) {
-  const UniqueFd fd(::open(file.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!fd) throw Error::from_errno(errno, operation + " " + file.string());
-  struct stat status{};
-  if (::fstat(fd.get(), &status) != 0) throw Error::from_errno(errno, operation + " " + file.string());
-  if (static_cast<std::uint64_t>(status.st_size) > text_bytes_max) {
-    throw Error(Errc::damaged, operation + " " + file.string() + ": " + std::to_string(status.st_size) + " bytes");
+/// A file that is open for reading, and its size.
+struct OpenFile {
+  explicit OpenFile(const fs::path& file) : fd(::open(file.c_str(), O_RDONLY | O_CLOEXEC)) {
+    struct stat status{};
+    if (!fd || ::fstat(fd.get(), &status) != 0) throw Error::from_errno(errno, "read " + file.string());
+    if (S_ISDIR(status.st_mode)) throw Error::from_errno(EISDIR, "read " + file.string());
+    bytes = static_cast<std::uint64_t>(status.st_size);
   }
-  std::string text(static_cast<std::size_t>(status.st_size), '\0');
+
+  UniqueFd fd;
+  std::uint64_t bytes = 0;
+};
+
+/// The first `bytes` bytes; fewer where the file ends.
+std::string read_first(const OpenFile& open, const fs::path& file, std::uint64_t bytes) {
+  std::string text(static_cast<std::size_t>(bytes), '\0');
   std::size_t filled = 0;
   while (filled < text.size()) {
-    const ssize_t got = ::pread(fd.get(), text.data() + filled, text.size() - filled, static_cast<off_t>(filled));
+    const ssize_t got = ::pread(open.fd.get(), text.data() + filled, text.size() - filled, static_cast<off_t>(filled));
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) throw Error::from_errno(errno, operation + " " + file.string() + " at " + std::to_string(filled));
+    if (got < 0) throw Error::from_errno(errno, "read " + file.string() + " at " + std::to_string(filled));
     if (got == 0) break;
     filled += static_cast<std::size_t>(got);
   }
@@ -41,6 +50,12 @@ std::string read_text(const fs::path& file, const std::string& operation) {
 
 [[noreturn]] void throw_damaged(const fs::path& file, const std::string& what) {
   throw Error(Errc::damaged, "read " + file.string() + ": " + what);
+}
+
+std::string read_text(const fs::path& file) {
+  const OpenFile open(file);
+  if (open.bytes > text_bytes_max) throw_damaged(file, "it has " + std::to_string(open.bytes) + " bytes");
+  return read_first(open, file, open.bytes);
 }
 
 const format::FileEntry& entry_of(const CheckpointDirectory& checkpoint, std::int64_t rank,
@@ -72,7 +87,7 @@ CheckpointDirectory read_manifest(const fs::path& path, const std::string& opera
   const fs::path file = checkpoint.file(manifest_file_name);
   std::string text;
   try {
-    text = read_text(file, "read");
+    text = read_text(file);
   } catch (const Error& error) {
     if (error.code() == std::errc::no_such_file_or_directory) {
       throw Error(Errc::not_a_checkpoint, what + ": there is no " + manifest_file_name + " in it");
@@ -111,7 +126,7 @@ format::Sidecar read_sidecar(const CheckpointDirectory& checkpoint, std::int64_t
   const format::FileEntry& entry = sidecar_entry(checkpoint, rank);
   const format::FileEntry& data = data_entry(checkpoint, rank);
   const fs::path file = checkpoint.file(entry.name);
-  const std::string text = read_text(file, "read");
+  const std::string text = read_text(file);
   if (text.size() != entry.bytes || format::digest(text) != entry.digest) {
     throw_damaged(file, "its digest is not the one in the manifest");
   }
@@ -128,6 +143,15 @@ format::Sidecar read_sidecar(const CheckpointDirectory& checkpoint, std::int64_t
     throw_damaged(file, "its digests are not those that the manifest vouches for");
   }
   return sidecar;
+}
+
+format::Header read_header(const fs::path& file) {
+  const OpenFile open(file);
+  const std::string prefix = read_first(open, file, std::min(open.bytes, format::header_prefix_bytes));
+  const std::uint64_t json_bytes =
+      format::header_json_bytes(std::as_bytes(std::span(prefix)), open.bytes, file.string());
+  const std::string text = read_first(open, file, format::header_prefix_bytes + json_bytes);
+  return format::parse_header(std::as_bytes(std::span(text)).subspan(prefix.size()), open.bytes, file.string());
 }
 
 }  // namespace cairn::checkpoint

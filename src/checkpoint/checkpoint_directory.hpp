@@ -5,6 +5,7 @@
 #include <string>
 
 #include "format/manifest.hpp"
+#include "format/safetensors.hpp"
 #include "format/sidecar.hpp"
 
 namespace cairn::checkpoint {
@@ -47,5 +48,8 @@ const format::FileEntry& sidecar_entry(const CheckpointDirectory& checkpoint, st
 /// Reads a rank's sidecar and checks it against the manifest: its own digest, attempt, rank and world size, the data
 /// file's name and size, and that its block digests are those that the manifest vouches for. Throws damaged.
 format::Sidecar read_sidecar(const CheckpointDirectory& checkpoint, std::int64_t rank);
+
+/// The header of a data file, checked against the file's size; no digest is looked at. Throws damaged, or errno.
+format::Header read_header(const std::filesystem::path& file);
 
 }  // namespace cairn::checkpoint

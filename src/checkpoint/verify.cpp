@@ -92,6 +92,12 @@ Task<void> verify_data(ReadEngine& engine, fs::path path, std::uint64_t bytes, s
   co_await engine.pool().run(parse);
 }
 
+/// Whether an error is about the checkpoint, and not about us: permissions, memory, descriptors.
+bool is_damage(const Error& error) {
+  return error.code() == Errc::damaged || error.code() == std::errc::io_error ||
+         error.code() == std::errc::no_such_file_or_directory;
+}
+
 /// Sidecar and data file of one rank. An error is one of them being damaged, or unreadable, as a whole.
 Task<void> verify_rank(ReadEngine& engine, const CheckpointDirectory& checkpoint, std::int64_t rank,
                        Findings& findings) {
@@ -111,9 +117,14 @@ Task<void> verify_ranks(ReadEngine& engine, const CheckpointDirectory& checkpoin
     try {
       co_await verify_rank(engine, checkpoint, rank, findings);
     } catch (const Error& error) {
+      if (!is_damage(error)) {
+        done.set_exception(std::current_exception());
+        co_return;
+      }
       findings.damage(error.code() == Errc::damaged ? error.context() : error.what());
-    } catch (const std::exception& error) {
-      findings.damage(error.what());
+    } catch (...) {
+      done.set_exception(std::current_exception());
+      co_return;
     }
   }
   done.set_value();

@@ -30,8 +30,8 @@ using VerifyProgress = std::function<void(std::uint64_t, std::uint64_t)>;
 /// trees are well formed. Goes on after damage, so that the report has all of it; of a file that cannot be read (EIO)
 /// the rest is left out.
 ///
-/// Throws Error where there is nothing to check: ENOENT, not_a_checkpoint. (A damaged manifest is in the report.)
-/// Blocks; has threads of its own for the time of the call.
+/// Throws Error where there is nothing to check: ENOENT, not_a_checkpoint (a damaged manifest is in the report); and
+/// for what is no fault of the checkpoint, such as EACCES. Blocks; has threads of its own for the time of the call.
 VerifyReport verify_checkpoint(const std::filesystem::path& path, VerifyProgress progress = VerifyProgress(),
                                IoBackend backend = IoBackend::automatic);
 
