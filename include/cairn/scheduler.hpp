@@ -18,6 +18,9 @@ class Scheduler {
   /// The scheduler that runs on the calling thread, or null.
   static Scheduler* current() noexcept;
 
+  /// For a child that was forked while a scheduler ran: the loop of its parent's thread is not running here.
+  static void forget_current() noexcept;
+
  protected:
   /// Marks a scheduler as the calling thread's own for a scope; restores the one before it.
   class Running {

@@ -13,6 +13,10 @@ Scheduler* Scheduler::current() noexcept {
   return current_scheduler;
 }
 
+void Scheduler::forget_current() noexcept {
+  current_scheduler = nullptr;
+}
+
 Scheduler::Running::Running(Scheduler& scheduler) noexcept : previous_(std::exchange(current_scheduler, &scheduler)) {}
 
 Scheduler::Running::~Running() {

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "cairn/error.hpp"
+#include "cairn/scheduler.hpp"
 #include "loop/packet_socket.hpp"
 
 #if defined(__SANITIZE_THREAD__)
@@ -64,11 +65,20 @@ UniqueFd open_pidfd(pid_t pid) {
   return fd;
 }
 
+/// The executor puts /dev/null in the place of the standard streams; a trainer that runs without some of them gets
+/// their numbers for other things.
+UniqueFd above_standard_streams(UniqueFd fd) {
+  if (fd.get() > STDERR_FILENO) return fd;
+  UniqueFd moved(::fcntl(fd.get(), F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
+  if (!moved) throw Error::from_errno(errno, "duplicate a descriptor");
+  return moved;
+}
+
 /// Gives `start` its end of a new socket and a view of this process; answers the trainer's end.
 UniqueFd connect(ExecutorStart& start) {
   auto [trainer_end, executor_end] = loop::PacketSocket::pair();
-  start.socket = std::move(executor_end);
-  start.trainer = open_pidfd(::getpid());
+  start.socket = above_standard_streams(std::move(executor_end));
+  start.trainer = above_standard_streams(open_pidfd(::getpid()));
   start.trainer_pid = ::getpid();
   return std::move(trainer_end);
 }
@@ -79,7 +89,7 @@ UniqueFd as_memfd(const std::string& text) {
   if (::pwrite(fd.get(), text.data(), text.size(), 0) != static_cast<ssize_t>(text.size())) {
     throw Error::from_errno(errno, "write the executor's start");
   }
-  return fd;
+  return above_standard_streams(std::move(fd));
 }
 
 }  // namespace
@@ -97,6 +107,7 @@ SpawnedExecutor fork_executor(ExecutorStart start, WorkerProgram& program) {
   spawned.supervisor = ::fork();
   if (spawned.supervisor == 0) {
     spawned.socket.reset();
+    Scheduler::forget_current();
     supervise(std::move(start), program);
   }
   if (spawned.supervisor < 0) throw Error::from_errno(errno, "fork the checkpoint process");
@@ -121,7 +132,13 @@ SpawnedExecutor exec_executor(ExecutorStart start, const fs::path& executable) {
   std::string argument = executor_argument;
   std::string number = std::to_string(text.get());
   std::array<char*, 4> arguments{program.data(), argument.data(), number.data(), nullptr};
-  const int failure = ::posix_spawn(&spawned.supervisor, program.c_str(), &actions, nullptr, arguments.data(), environ);
+  // From its first instruction on: a Ctrl-C may come before it can do that itself.
+  posix_spawnattr_t attributes;
+  ::posix_spawnattr_init(&attributes);
+  ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID);
+  const int failure =
+      ::posix_spawn(&spawned.supervisor, program.c_str(), &actions, &attributes, arguments.data(), environ);
+  ::posix_spawnattr_destroy(&attributes);
   ::posix_spawn_file_actions_destroy(&actions);
   if (failure != 0) throw Error::from_errno(failure, "start the checkpoint process " + program);
   spawned.supervisor_pidfd = open_pidfd(spawned.supervisor);
