@@ -249,7 +249,7 @@ int main(int argc, char** argv) {
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   app.add_flag("--large", options.large,
-               "checkpoints of 4.8 GB instead of 76 MB; needs 10 GB of memory and 30 GB of disk (see --dir)");
+               "checkpoints of 4.8 GB instead of 77 MB; needs 10 GB of memory and 30 GB of disk (see --dir)");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
