@@ -1,6 +1,7 @@
 #include <cairn/promise.hpp>
 #include <cairn/scope.hpp>
 #include <functional>
+#include <thread>
 
 #include "checkpoint/loader.hpp"
 #include "checkpoint/support/states.hpp"
@@ -60,6 +61,12 @@ class FaultyLoader {
   }
 
   void call(const std::function<void()>& function) { thread_.call(function); }
+
+  /// Until `condition` is true on the loader's thread.
+  void wait_until(const std::function<bool()>& condition) {
+    for (bool true_now = false; !true_now; std::this_thread::yield())
+      call([&] { true_now = condition(); });
+  }
 
   std::unique_ptr<FaultyFileIo> io;
 
@@ -172,9 +179,7 @@ TEST_CASE("A stop ends a load whose reads hang, and the buffers can be used agai
   });
   std::stop_source stop;
   const Future<void> hanging = prepared.start(stop.get_token());
-  std::size_t held = 0;
-  loader.call([&] { held = loader.io->held(); });
-  CHECK(held == buffer_count);
+  loader.wait_until([&] { return loader.io->held() == buffer_count; });
   CHECK_FALSE(hanging.ready());
   stop.request_stop();
   CHECK(error_of([&] { hanging.get(); }).code() == Errc::cancelled);
@@ -185,11 +190,13 @@ TEST_CASE("A stop ends a load whose reads hang, and the buffers can be used agai
 TEST_CASE("As many reads as there are buffers are in flight") {
   FaultyLoader loader;
   Prepared prepared(loader);
-  loader.call([&] { loader.io->hold(FileOperation::read, 1); });
+  loader.call([&] {
+    for (unsigned n = 1; n <= buffer_count; ++n)
+      loader.io->hold(FileOperation::read, n);
+  });
   const Future<void> loading = prepared.start();
-  unsigned reads = 0;
-  loader.call([&] { reads = loader.io->count(FileOperation::read); });
-  CHECK(reads >= buffer_count);
+  loader.wait_until([&] { return loader.io->held() == buffer_count; });
+  CHECK_FALSE(loading.ready());
   loader.call([&] { loader.io->release(); });
   loading.get();
   CHECK(prepared.target == prepared.source);
