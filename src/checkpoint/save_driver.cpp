@@ -120,6 +120,7 @@ Task<> SaveDriver::drive_in_slot(Active& active) {
   } catch (...) {
     failure = std::current_exception();
   }
+  save.leave_slot();
   if (!active.given_up) co_await settle(active);
   watch.request_stop();
   co_await watch.join();

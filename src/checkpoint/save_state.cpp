@@ -62,6 +62,7 @@ void SaveState::in_slot(std::shared_ptr<const SharedSlots> slots, unsigned slot,
 }
 
 void SaveState::leave_slot() {
+  const std::lock_guard lock(mutex_);
   if (!slots_) return;
   last_.bytes_staged = slots_->header(slot_).ready_bytes.load(std::memory_order_acquire);
   last_.bytes_written = slots_->header(slot_).written_bytes.load(std::memory_order_acquire);
@@ -77,9 +78,9 @@ void SaveState::complete_staging() {
 }
 
 void SaveState::complete() {
+  leave_slot();
   {
     const std::lock_guard lock(mutex_);
-    leave_slot();
     phase_ = SavePhase::committed;
   }
   staged_.set_value();
@@ -87,9 +88,9 @@ void SaveState::complete() {
 }
 
 void SaveState::fail(const std::exception_ptr& error) {
+  leave_slot();
   {
     const std::lock_guard lock(mutex_);
-    leave_slot();
     phase_ = SavePhase::failed;
   }
   failed_after_staging_.store(is_staged(), std::memory_order_release);

@@ -40,6 +40,9 @@ class SaveState {
   /// From here on progress() reads the slot's header, which `slots` keeps mapped.
   void in_slot(std::shared_ptr<const SharedSlots> slots, unsigned slot, std::uint64_t bytes);
 
+  /// progress() keeps what the header says now: the next save in the slot begins it anew.
+  void leave_slot();
+
   void complete_staging();
   void complete();
   /// Fails what is not complete yet.
@@ -51,8 +54,6 @@ class SaveState {
   bool failure_observed() const;
 
  private:
-  void leave_slot();
-
   mutable Promise<void> staged_;
   mutable Promise<void> committed_;
   std::atomic<bool> failed_after_staging_{false};
