@@ -46,7 +46,12 @@ Task<> ProcessSide::start(loop::Loop& loop) {
   executor::ProcessClient& started = *client;
   clients_.push_back(std::move(client));
   client_.store(&started, std::memory_order_release);
-  co_await started.start(config_.process.subprocess_init_timeout);
+  try {
+    co_await started.start(config_.process.subprocess_init_timeout);
+  } catch (...) {
+    client_.store(nullptr, std::memory_order_release);
+    throw;
+  }
 }
 
 Task<executor::SlotClient*> ProcessSide::find(std::function<Task<>()> all_free) {

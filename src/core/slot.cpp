@@ -94,7 +94,7 @@ SharedSlots SharedSlots::adopt(const std::vector<int>& descriptors) {
 SharedSlots SharedSlots::duplicate() const {
   std::vector<int> copies;
   for (const int fd : descriptors()) {
-    const int copy = fd < 0 ? -1 : ::fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    const int copy = fd < 0 ? -1 : ::fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
     if (fd >= 0 && copy < 0) {
       const int failure = errno;
       for (const int made : copies)

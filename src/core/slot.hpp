@@ -25,7 +25,7 @@ enum class SlotState : std::uint32_t {
 /// started anew reads here (and in the slot's request) what was left undone.
 ///
 /// The trainer writes: state free → staging → ready, and → free when the outcome arrived; generation, the sizes,
-/// ready_bytes. The executor writes: state ready → writing, active, written_bytes; its supervisor: deaths.
+/// ready_bytes. The executor writes: state ready → writing, active, written_bytes, answered; its supervisor: deaths.
 struct SlotHeader {
   std::atomic<SlotState> state;
   std::atomic<std::uint32_t> active;          ///< 1 while a worker is at this very save: whom to blame for its death
@@ -39,6 +39,7 @@ struct SlotHeader {
   std::atomic<std::uint64_t> request_bytes;   ///< length of the request at the head of the request memfd
   std::atomic<std::uint64_t> ready_bytes;     ///< image bytes [0, ready) have been copied
   std::atomic<std::uint64_t> written_bytes;   ///< image bytes [0, written) are in the file, and may be overwritten here
+  std::atomic<std::uint64_t> answered;        ///< the generation that is done; what became of it replaces its request
 };
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free && std::atomic<SlotState>::is_always_lock_free);
 
@@ -54,7 +55,8 @@ class SharedSlots {
   /// The same memory in another process, from the numbers that descriptors() gave there.
   static SharedSlots adopt(const std::vector<int>& descriptors);
 
-  /// The same memory by descriptors of its own: for a process that is about to be forked.
+  /// The same memory by descriptors of its own, none of them a standard stream: for a process that is about to be
+  /// forked.
   SharedSlots duplicate() const;
 
   SharedSlots(SharedSlots&&) noexcept;

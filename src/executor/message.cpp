@@ -12,7 +12,13 @@ std::string_view cut(std::string_view text) {
   return text.substr(0, text_bytes_max);
 }
 
+bool crosses(const std::error_category& category) {
+  return category == cairn_category() || category == std::generic_category() || category == std::system_category();
+}
+
+/// The number of a category that the other end cannot name would mean something else there: it goes as text.
 void put_error(WireWriter& out, const Error& error) {
+  if (!crosses(error.code().category())) return put_error(out, Error(Errc::writer_failed, error.what()));
   out.text(error.code().category().name());
   out.i64(error.code().value());
   out.text(cut(error.context()));

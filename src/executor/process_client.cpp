@@ -36,6 +36,7 @@ Task<> ProcessClient::start(std::chrono::milliseconds timeout) {
   co_await timer.join();
   if (!start_failure_) co_return;
 
+  if (init_failed_) co_await supervisor_ends(std::chrono::seconds(1));  // by itself, when it has reaped the worker
   kill_all();
   co_await supervisor_ends(std::chrono::seconds(5));
   co_await end_background();
@@ -70,6 +71,7 @@ void ProcessClient::changed(unsigned slot, std::uint64_t generation) {
 }
 
 void ProcessClient::abandon(unsigned slot, std::uint64_t generation) {
+  abandoned_[slot] = generation;
   send(MessageType::abandon, slot, generation);
 }
 
@@ -81,6 +83,7 @@ Task<> ProcessClient::shut_down(std::chrono::milliseconds timeout) {
     ended = co_await supervisor_ends(std::chrono::seconds(5));
   }
   co_await end_background();
+  results_.fail_all(death("write a save"));  // the end of the connection may not have been seen before
   if (!ended) {
     throw Error(Errc::timed_out, "end the checkpoint process " + std::to_string(supervisor_) +
                                      ": it does not die of SIGKILL and is left alone");
@@ -90,6 +93,8 @@ Task<> ProcessClient::shut_down(std::chrono::milliseconds timeout) {
 Task<> ProcessClient::leave() {
   send(MessageType::leave, 0, 0);
   co_await end_background();
+  co_await supervisor_ends(std::chrono::milliseconds(500));
+  results_.fail_all(Error(Errc::closed, "wait for a save that was left to the checkpoint process"));
 }
 
 Task<> ProcessClient::end_background() {
@@ -103,6 +108,7 @@ Task<bool> ProcessClient::supervisor_ends(std::chrono::milliseconds timeout) {
   if (supervisor_ended_.is_set()) co_return true;
   const auto deadline = std::chrono::steady_clock::now() + timeout;
   const bool ended = co_await loop_.readable(supervisor_pidfd_.get(), deadline);
+  if (ended) note_supervisor_end();
   co_return ended;
 }
 
@@ -125,11 +131,15 @@ Task<> ProcessClient::receive(std::stop_token stop) {
     try {
       handle(decode(std::string_view(reinterpret_cast<const char*>(packet.bytes.data()), packet.bytes.size())));
     } catch (const Error& error) {
-      start_failure_ = error;
-      said_hello_.set();
-      notice_(error);
+      if (said_hello_.is_set()) {
+        notice_(error);
+      } else {
+        start_failure_ = error;
+        said_hello_.set();
+      }
     }
   }
+  co_await supervisor_ends(std::chrono::seconds(1));  // whose death is seen a moment later, and says how
   worker_pid_.store(0, std::memory_order_relaxed);
   closed_.set();
   if (!said_hello_.is_set()) {
@@ -145,6 +155,9 @@ void ProcessClient::handle(Message message) {
     case MessageType::hello:
       worker_pid_.store(static_cast<pid_t>(message.number), std::memory_order_relaxed);
       backend_ = message.detail;
+      // The worker before this one may have died before it obeyed.
+      for (const auto& [slot, generation] : abandoned_)
+        send(MessageType::abandon, slot, generation);
       if (message.text != version()) {
         start_failure_ = Error(Errc::version_mismatch, "start the checkpoint process: it is cairn " + message.text +
                                                            ", the trainer " + version());
@@ -152,7 +165,10 @@ void ProcessClient::handle(Message message) {
       said_hello_.set();
       break;
     case MessageType::init_failed:
-      if (error != nullptr && !said_hello_.is_set()) start_failure_ = *error;
+      if (error != nullptr && !said_hello_.is_set()) {
+        start_failure_ = *error;
+        init_failed_ = true;
+      }
       if (error != nullptr) last_words_ = *error;
       said_hello_.set();
       break;
@@ -186,6 +202,12 @@ Task<> ProcessClient::watch_supervisor(std::stop_token stop) {
   } catch (const Error&) {
     co_return;
   }
+  note_supervisor_end();
+}
+
+/// Whoever sees the end first: it must be reaped, and only once.
+void ProcessClient::note_supervisor_end() {
+  if (supervisor_ended_.is_set()) return;
   int status = 0;
   if (::waitpid(supervisor_, &status, WNOHANG) == supervisor_) supervisor_status_ = status;
   supervisor_pid_.store(0, std::memory_order_relaxed);

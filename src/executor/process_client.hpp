@@ -6,6 +6,7 @@
 #include <chrono>
 #include <deque>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 
@@ -61,7 +62,8 @@ class ProcessClient final : public SlotClient {
   /// Throws timed_out for a process that does not die of SIGKILL: it is left alone.
   Task<> shut_down(std::chrono::milliseconds timeout);
 
-  /// Lets the process finish what is staged, and forgets it.
+  /// Lets the process finish what is staged, and forgets it. Waits for it half a second: one that is done by then
+  /// leaves no zombie.
   Task<> leave();
 
  private:
@@ -75,6 +77,7 @@ class ProcessClient final : public SlotClient {
   void handle(Message message);
   void send(MessageType type, unsigned slot, std::uint64_t generation);
   void kill_all() noexcept;
+  void note_supervisor_end();
   Task<bool> supervisor_ends(std::chrono::milliseconds timeout);
   Task<> end_background();
   Error death(const std::string& what) const;
@@ -93,9 +96,11 @@ class ProcessClient final : public SlotClient {
   Event supervisor_ended_;
   Event closed_;  ///< nobody holds the other end any more
   std::optional<Error> start_failure_;
+  bool init_failed_ = false;
   std::optional<Error> last_words_;
   std::optional<int> supervisor_status_;
 
+  std::map<unsigned, std::uint64_t> abandoned_;  ///< the last generation of each slot that was
   std::deque<std::string> outgoing_;
   Notifier outgoing_added_;
   bool sending_done_ = false;

@@ -1,3 +1,4 @@
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -41,7 +42,7 @@ class Worker final : public JobQueue::Listener {
       : start_(start),
         loop_(loop),
         io_(io),
-        socket_(loop, UniqueFd(::dup(start.socket.get()))),
+        socket_(loop, UniqueFd(::fcntl(start.socket.get(), F_DUPFD_CLOEXEC, 0))),
         supervisor_(loop, std::move(supervisor)),
         locks_(std::move(locks)),
         mapped_(start.slots, io),
@@ -74,13 +75,17 @@ class Worker final : public JobQueue::Listener {
   }
 
   void begun(unsigned slot, std::uint64_t generation, const Error* error) override {
-    send(about(MessageType::begun, slot, generation, error));
+    Message message = about(MessageType::begun, slot, generation, error);
+    if (error != nullptr) keep_answer(message);
+    send(std::move(message));
   }
   void written(unsigned slot, std::uint64_t generation) override {
     send(about(MessageType::written, slot, generation, nullptr));
   }
   void outcome(unsigned slot, std::uint64_t generation, const Error* error) override {
-    send(about(MessageType::outcome, slot, generation, error));
+    Message message = about(MessageType::outcome, slot, generation, error);
+    keep_answer(message);
+    send(std::move(message));
   }
 
   Task<> hold(unsigned slot, std::uint64_t generation, int fd) override {
@@ -125,6 +130,10 @@ class Worker final : public JobQueue::Listener {
     std::sort(found.begin(), found.end());
     for (const auto& [generation, slot] : found) {
       UniqueFd lock;
+      if (is_answered(slot, generation)) {
+        repeat_answer(slot, generation);
+        continue;
+      }
       const auto at = locks_.find(slot);
       if (at != locks_.end() && at->second.generation == generation) {
         lock = std::move(at->second.fd);
@@ -133,6 +142,31 @@ class Worker final : public JobQueue::Listener {
       queue_.begin(slot, generation, std::move(lock));
     }
     locks_.clear();
+  }
+
+  /// The answer outlives this worker: whoever comes next must not do the save again, because the trainer may have heard
+  /// and be about to use the slot for another one.
+  void keep_answer(const Message& message) {
+    try {
+      start_.slots.write_request(message.slot, encode(message));
+    } catch (const Error& error) {
+      return notice(error);
+    }
+    start_.slots.header(message.slot).answered.store(message.generation, std::memory_order_release);
+  }
+
+  bool is_answered(unsigned slot, std::uint64_t generation) const {
+    return start_.slots.header(slot).answered.load(std::memory_order_acquire) == generation;
+  }
+
+  /// The worker that answered may have died before it was heard.
+  void repeat_answer(unsigned slot, std::uint64_t generation) {
+    release(slot);
+    try {
+      Message message = decode(start_.slots.read_request(slot));
+      if (message.slot == slot && message.generation == generation) send(std::move(message));
+    } catch (const Error&) {  // it was heard: the slot has the next save's request by now
+    }
   }
 
   void send(Message message) {
@@ -169,9 +203,14 @@ class Worker final : public JobQueue::Listener {
         co_return;
       }
       if (packet.closed) break;
-      const Message message =
-          decode(std::string_view(reinterpret_cast<const char*>(packet.bytes.data()), packet.bytes.size()));
-      if (!handle(message)) co_return;
+      bool goes_on = true;
+      try {
+        goes_on =
+            handle(decode(std::string_view(reinterpret_cast<const char*>(packet.bytes.data()), packet.bytes.size())));
+      } catch (const Error& error) {
+        notice(error);
+      }
+      if (!goes_on) co_return;
     }
     leave();
   }
@@ -179,7 +218,7 @@ class Worker final : public JobQueue::Listener {
   bool handle(const Message& message) {
     switch (message.type) {
       case MessageType::begin:
-        queue_.begin(message.slot, message.generation);
+        begin(message.slot, message.generation);
         return true;
       case MessageType::changed:
         queue_.changed(message.slot, message.generation);
@@ -196,6 +235,13 @@ class Worker final : public JobQueue::Listener {
       default:
         return true;
     }
+  }
+
+  /// Also comes for saves that were taken up from their slots, and may be done by now.
+  void begin(unsigned slot, std::uint64_t generation) {
+    if (slot >= start_.slots.size()) throw Error(Errc::bad_argument, "begin a save in slot " + std::to_string(slot));
+    const bool is_there = start_.slots.header(slot).generation.load(std::memory_order_acquire) == generation;
+    if (is_there && !is_answered(slot, generation)) queue_.begin(slot, generation);
   }
 
   Task<> watch_trainer(std::stop_token stop) {
