@@ -78,6 +78,11 @@ Task<> ProcessSide::leave() {
   if (client != nullptr) co_await client->leave();
 }
 
+std::string ProcessSide::io_fallback() const {
+  const executor::ProcessClient* const client = client_.load(std::memory_order_relaxed);
+  return client == nullptr ? std::string() : client->io_fallback();
+}
+
 void ProcessSide::reset() {
   clients_.clear();
 }

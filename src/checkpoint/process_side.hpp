@@ -23,6 +23,7 @@ class ProcessSide final : public WritingSide {
   Task<executor::SlotClient*> find(std::function<Task<>()> all_free) override;
   Task<> shut_down() override;
   Task<> leave() override;
+  std::string io_fallback() const override;
   void reset() override;
   pid_t supervisor_pid() const noexcept override;
   pid_t worker_pid() const noexcept override;

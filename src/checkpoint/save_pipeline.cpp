@@ -97,6 +97,8 @@ Task<> SavePipeline::start_writing_side(std::shared_ptr<Promise<void>> started) 
     started->set_exception(std::current_exception());
     co_return;
   }
+  const std::string fallback = writing_side_->io_fallback();
+  if (!fallback.empty()) std::fprintf(stderr, "cairn: threads write files here, not io_uring (%s)\n", fallback.c_str());
   started->set_value();
 }
 
@@ -219,6 +221,7 @@ void SavePipeline::end_io() {
 void SavePipeline::note_failure(std::shared_ptr<detail::SaveState> save) {
   {
     const std::lock_guard lock(failures_mutex_);
+    std::erase_if(unobserved_failures_, [](const auto& each) { return each->failure_observed(); });
     if (unobserved_failures_.size() < failures_kept_max) unobserved_failures_.push_back(save);
   }
   // Looked at there: whoever made the call that failed may be about to await it.

@@ -37,6 +37,10 @@ Task<> ThreadSide::leave() {
   return shut_down();
 }
 
+std::string ThreadSide::io_fallback() const {
+  return io_ ? io_->backend_reason() : std::string();
+}
+
 void ThreadSide::reset() {
   client_.reset();
   if (io_) loop_->detach();

@@ -21,6 +21,7 @@ class ThreadSide final : public WritingSide {
   Task<executor::SlotClient*> find(std::function<Task<>()> all_free) override;
   Task<> shut_down() override;
   Task<> leave() override;
+  std::string io_fallback() const override;
   void reset() override;
 
  private:

@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <string>
 
 #include "cairn/error.hpp"
 #include "cairn/rank_info.hpp"
@@ -36,6 +37,9 @@ class WritingSide {
 
   /// Leaves it what is staged.
   virtual Task<> leave() = 0;
+
+  /// Once started: why threads move file bytes instead of io_uring; empty where io_uring does, or threads were asked for.
+  virtual std::string io_fallback() const = 0;
 
   /// Destroys what belongs to the loop's thread.
   virtual void reset() = 0;

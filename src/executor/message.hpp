@@ -12,7 +12,7 @@ namespace cairn::executor {
 
 /// The trainer asks, the worker answers with the same slot and generation.
 enum class MessageType : std::uint32_t {
-  hello = 1,    ///< worker: I am here. text = version, detail = I/O backend, number = process id
+  hello = 1,    ///< worker: I am here. text = version, detail = why not io_uring, number = process id
   init_failed,  ///< worker: the init function or the writer factory threw `error`
   gave_up,      ///< supervisor: workers die before they are ready; `error` says how
   begin,        ///< trainer: slot and generation are staging; make their attempt

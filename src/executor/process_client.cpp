@@ -154,7 +154,7 @@ void ProcessClient::handle(Message message) {
   switch (message.type) {
     case MessageType::hello:
       worker_pid_.store(static_cast<pid_t>(message.number), std::memory_order_relaxed);
-      backend_ = message.detail;
+      io_fallback_ = message.detail;
       // The worker before this one may have died before it obeyed.
       for (const auto& [slot, generation] : abandoned_)
         send(MessageType::abandon, slot, generation);

@@ -41,8 +41,8 @@ class ProcessClient final : public SlotClient {
   pid_t supervisor_pid() const noexcept { return supervisor_pid_.load(std::memory_order_relaxed); }
   pid_t worker_pid() const noexcept { return worker_pid_.load(std::memory_order_relaxed); }
 
-  /// "uring", or "threads: " and why.
-  const std::string& backend() const noexcept { return backend_; }
+  /// Why threads write instead of io_uring; empty where io_uring does, or threads were asked for.
+  const std::string& io_fallback() const noexcept { return io_fallback_; }
 
   Task<> begin(unsigned slot, std::uint64_t generation) override;
   void changed(unsigned slot, std::uint64_t generation) override;
@@ -90,7 +90,7 @@ class ProcessClient final : public SlotClient {
   SlotResults results_;
   std::atomic<pid_t> supervisor_pid_;
   std::atomic<pid_t> worker_pid_{0};
-  std::string backend_;
+  std::string io_fallback_;
 
   Event said_hello_;  ///< or failed to
   Event supervisor_ended_;

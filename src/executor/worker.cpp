@@ -55,7 +55,7 @@ class Worker final : public JobQueue::Listener {
     hello.type = MessageType::hello;
     hello.number = ::getpid();
     hello.text = version();
-    hello.detail = io_.backend() == uring::Backend::uring ? "uring" : "threads: " + io_.backend_reason();
+    hello.detail = io_.backend_reason();
     send(std::move(hello));
 
     Scope background;
