@@ -1,6 +1,7 @@
 #include "copy_limit.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <utility>
 #include <vector>
@@ -13,23 +14,13 @@ namespace cairn::bench {
 namespace {
 
 constexpr std::uint64_t chunk_bytes = std::uint64_t{4} << 20;
+constexpr int rounds = 3;
 
-void copy_in_one(std::byte* destination, const std::byte* source, std::uint64_t bytes) {
+void copy_temporal(std::byte* destination, const std::byte* source, std::uint64_t bytes) {
   std::memcpy(destination, source, bytes);
 }
 
-void copy_in_chunks(std::byte* destination, const std::byte* source, std::uint64_t bytes) {
-  for (std::uint64_t at = 0; at < bytes; at += chunk_bytes)
-    std::memcpy(destination + at, source + at, std::min(chunk_bytes, bytes - at));
-}
-
-/// Chunks taken in turn by the threads, as the stager does, but with nothing besides.
 void copy_past_cache(std::byte* destination, const std::byte* source, std::uint64_t bytes) {
-  for (std::uint64_t at = 0; at < bytes; at += chunk_bytes)
-    staging::copy_bytes(destination + at, source + at, std::min(chunk_bytes, bytes - at));
-}
-
-void copy_past_cache_in_one(std::byte* destination, const std::byte* source, std::uint64_t bytes) {
   staging::copy_bytes(destination, source, bytes);
 }
 
@@ -37,36 +28,37 @@ void copy_past_cache_in_one(std::byte* destination, const std::byte* source, std
 
 CopyLimit::CopyLimit(const Memory& destination, const Memory& source, std::uint64_t bytes, std::mt19937_64& random)
     : destination_(destination), source_(source), bytes_(bytes) {
-  struct Way {
-    std::string name;
-    Copy copy;
+  struct Candidate {
+    Way way;
     std::vector<double> speeds;
   };
-  std::vector<Way> ways;
-  ways.push_back({"one memcpy a thread", copy_in_one, {}});
-  ways.push_back({"memcpy of 4 MiB", copy_in_chunks, {}});
-  ways.push_back({"non-temporal, 4 MiB", copy_past_cache, {}});
-  ways.push_back({"non-temporal, one part a thread", copy_past_cache_in_one, {}});
-  for (int round = 0; round < 3; ++round) {
-    std::shuffle(ways.begin(), ways.end(), random);
-    for (Way& way : ways)
-      way.speeds.push_back(run(way.copy));
+  std::vector<Candidate> candidates;
+  candidates.push_back({{"memcpy, a part a thread", copy_temporal, false}, {}});
+  candidates.push_back({{"memcpy of 4 MiB in turn", copy_temporal, true}, {}});
+  candidates.push_back({{"non-temporal, a part a thread", copy_past_cache, false}, {}});
+  candidates.push_back({{"non-temporal, 4 MiB in turn", copy_past_cache, true}, {}});
+  for (int round = 0; round < rounds; ++round) {
+    std::shuffle(candidates.begin(), candidates.end(), random);
+    for (Candidate& candidate : candidates)
+      candidate.speeds.push_back(run(candidate.way));
   }
-  const auto best = std::max_element(ways.begin(), ways.end(), [](const Way& left, const Way& right) {
-    return median(left.speeds) < median(right.speeds);
-  });
-  name_ = best->name;
-  best_ = best->copy;
+  const auto best = std::max_element(
+      candidates.begin(), candidates.end(),
+      [](const Candidate& left, const Candidate& right) { return median(left.speeds) < median(right.speeds); });
+  best_ = best->way;
 }
 
 double CopyLimit::run() const {
   return run(best_);
 }
 
-double CopyLimit::run(const Copy& copy) const {
+double CopyLimit::run(const Way& way) const {
+  std::atomic<std::uint64_t> next{0};
   const Stopwatch watch;
   in_parts(bytes_, [&](std::uint64_t begin, std::uint64_t end) {
-    copy(destination_.data() + begin, source_.data() + begin, end - begin);
+    if (!way.in_turn) return way.copy(destination_.data() + begin, source_.data() + begin, end - begin);
+    for (std::uint64_t at = next.fetch_add(chunk_bytes); at < bytes_; at = next.fetch_add(chunk_bytes))
+      way.copy(destination_.data() + at, source_.data() + at, std::min(chunk_bytes, bytes_ - at));
   });
   return static_cast<double>(bytes_) / watch.seconds();
 }

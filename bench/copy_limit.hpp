@@ -2,7 +2,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <random>
 #include <string>
 
@@ -16,21 +15,24 @@ class CopyLimit {
   /// Tries several ways on the first `bytes` of the two, three times each in random order, and keeps the best one.
   CopyLimit(const Memory& destination, const Memory& source, std::uint64_t bytes, std::mt19937_64& random);
 
-  /// What won: "memcpy of one part each", ...
-  const std::string& name() const noexcept { return name_; }
+  /// What won.
+  const std::string& name() const noexcept { return best_.name; }
 
   /// Copies all of it once more; bytes per second.
   double run() const;
 
  private:
-  using Copy = std::function<void(std::byte* destination, const std::byte* source, std::uint64_t bytes)>;
-  double run(const Copy& copy) const;
+  struct Way {
+    std::string name;
+    void (*copy)(std::byte* destination, const std::byte* source, std::uint64_t bytes) = nullptr;
+    bool in_turn = false;  ///< threads take the next chunk when they are done with one; else each has its part
+  };
+  double run(const Way& way) const;
 
   const Memory& destination_;
   const Memory& source_;
   std::uint64_t bytes_;
-  std::string name_;
-  Copy best_;
+  Way best_;
 };
 
 }  // namespace cairn::bench

@@ -90,7 +90,7 @@ Machine describe_machine(const fs::path& directory) {
   machine.emplace_back("cpu", value_of("/proc/cpuinfo", "model name"));
   machine.emplace_back("file_system", mount.type + " on " + mount.source);
   machine.emplace_back("huge_pages",
-                       fmt::format("{} of {} kB free; transparent: {}; of shared memory: {}",
+                       fmt::format("{} free, of {} kB; transparent: {}; of shared memory: {}",
                                    value_of("/proc/meminfo", "HugePages_Free"), kibibytes_of("Hugepagesize"),
                                    first_line("/sys/kernel/mm/transparent_hugepage/enabled"),
                                    first_line("/sys/kernel/mm/transparent_hugepage/shmem_enabled")));

@@ -15,6 +15,10 @@ std::string number(const std::optional<double>& value) {
   return value ? number(*value) : "";
 }
 
+std::string ratio_with_spread(const Result& result) {
+  return result.ratio ? fmt::format("{:.3f} ({:.2f}-{:.2f})", *result.ratio, result.ratio_min, result.ratio_max) : "";
+}
+
 std::string describe(const Goal& goal, const Result& result) {
   const double reached = goal.of == Goal::Of::ratio ? result.ratio.value_or(0) : result.value;
   const bool at_least = goal.side == Goal::Side::at_least;
@@ -36,12 +40,12 @@ std::string json_number(const std::optional<double>& value) {
 }  // namespace
 
 std::string as_table(const std::vector<Result>& results) {
-  constexpr const char* row = "{:<24} {:>10} {:<9} {:>10} {:>7} {:>7} {:>10} {:>10}  {:<24} {}\n";
+  constexpr const char* row = "{:<26} {:>9} {:<6} {:>9} {:>17} {:>7} {:>9} {:>9}  {:<22} {}\n";
   std::string table =
       fmt::format(fmt::runtime(row), "name", "value", "unit", "baseline", "ratio", "samples", "min", "max", "goal", "");
   for (const Result& result : results) {
     table += fmt::format(fmt::runtime(row), result.name, number(result.value), result.unit, number(result.baseline),
-                         number(result.ratio), result.samples, number(result.min), number(result.max),
+                         ratio_with_spread(result), result.samples, number(result.min), number(result.max),
                          result.goal ? describe(*result.goal, result) : "", result.what);
   }
   return table;

@@ -29,6 +29,8 @@ Result of_pairs(std::string name, std::string unit, const std::vector<Pair>& pai
   }
   Result result = of_samples(std::move(name), std::move(unit), values);
   result.baseline = median(std::move(baselines));
+  result.ratio_min = *std::min_element(ratios.begin(), ratios.end());
+  result.ratio_max = *std::max_element(ratios.begin(), ratios.end());
   result.ratio = median(std::move(ratios));
   return result;
 }

@@ -29,6 +29,8 @@ struct Result {
   std::string unit;
   std::optional<double> baseline;
   std::optional<double> ratio;  ///< of value to baseline: the median of the pairs' ratios
+  double ratio_min = 0;
+  double ratio_max = 0;
   unsigned samples = 0;
   double min = 0;  ///< of the values
   double max = 0;

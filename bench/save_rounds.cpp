@@ -57,8 +57,7 @@ class Round {
     figures.emplace_back(
         [&] { collected_.persist.push_back(pair([&] { return persist(); }, [&] { return fio_write(); })); });
     figures.emplace_back([&] { collected_.save.push_back(pair([&] { return save(); }, [&] { return fio_write(); })); });
-    figures.emplace_back(
-        [&] { collected_.staging.push_back(pair([&] { return stage(); }, [&] { return copy_.run(); })); });
+    figures.emplace_back([&] { collected_.staging.push_back(pair([&] { return stage(); }, [&] { return copy(); })); });
     figures.emplace_back([&] { collected_.load.push_back(pair([&] { return load(); }, [&] { return fio_read(); })); });
     std::shuffle(figures.begin(), figures.end(), random_);
     for (const std::function<void()>& figure : figures)
@@ -104,6 +103,11 @@ class Round {
 
   double stage() { return megabytes_in(subject_.save_held().staging_seconds); }
   double load() { return megabytes_in(subject_.load()); }
+
+  double copy() {
+    settle(directory_);
+    return copy_.run() / bytes_per_megabyte;
+  }
 
   double fio_write() {
     const fs::path file = directory_ / "fio-file";
