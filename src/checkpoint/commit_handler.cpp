@@ -179,7 +179,6 @@ Task<> CommitHandler::make_attempt(Save& save) {
   const fs::path path = save.commit().path;
   co_await uring::make_directories(io_, path.parent_path());
   co_await orphans_gone(loop_, path.parent_path(), config_.live_writer_timeout, trainer_, save.job().stop.get_token());
-  co_await finish_replacement(io_, path);
   require_replaceable(path);
   save.lock.emplace(AttemptLock::create(save.attempt(), trainer_));
   if (save.job().hold) co_await save.job().hold(save.lock->fd());
@@ -191,6 +190,8 @@ Task<> CommitHandler::write(executor::SlotJob& job) {
   std::exception_ptr failure;
   try {
     co_await remove_leftovers(io_, save.commit().path.parent_path(), notice_);
+    // Here and not in begin(), which runs beside the two renames of a save before this one.
+    if (!save.renamed) co_await finish_replacement(io_, save.commit().path);
     co_await writer_->write(save);
   } catch (...) {
     failure = std::current_exception();
@@ -200,7 +201,7 @@ Task<> CommitHandler::write(executor::SlotJob& job) {
     co_return;
   }
   if (!save.renamed) {
-    if (job.unattended) {
+    if (job.unattended && job.staged()) {  // nobody misses what was never staged
       write_error_file(save, executor::to_error(failure));
     } else {
       co_await remove_attempt(save);
