@@ -201,7 +201,9 @@ Task<> CommitHandler::write(executor::SlotJob& job) {
     co_return;
   }
   if (!save.renamed) {
-    if (job.unattended && job.staged()) {  // nobody misses what was never staged
+    // The trainer's death may not have been seen yet. Nobody misses what was never staged.
+    const bool unheard = job.unattended || !trainer_.trainer_runs();
+    if (unheard && job.staged()) {
       write_error_file(save, executor::to_error(failure));
     } else {
       co_await remove_attempt(save);

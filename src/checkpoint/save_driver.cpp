@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <exception>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <stop_token>
 #include <string>
@@ -23,22 +24,21 @@ unsigned copy_threads(const CheckpointerConfig& config) {
 
 /// A save from start() to its end. Stopped by the user's token or by give_up().
 struct SaveDriver::Active {
-  Active(SaveDriver& driver, std::shared_ptr<detail::SaveState> state, std::uint64_t turn)
-      : save(std::move(state)), ticket(turn) {
+  Active(SaveDriver& driver, std::shared_ptr<detail::SaveState> state) : save(std::move(state)) {
     driver.active_.push_back(this);
   }
 
   std::shared_ptr<detail::SaveState> save;
-  const std::uint64_t ticket;
   std::stop_source stop;
   executor::SlotClient* client = nullptr;
   unsigned slot = 0;
   staging::SlotMemory* memory = nullptr;
   std::uint64_t generation = 0;
   std::filesystem::path file;  ///< what is being written
-  bool begun = false;          ///< the writing side was told
-  bool acknowledged = false;   ///< it has made the attempt
-  bool given_up = false;       ///< by give_up(): the writing side goes on with it, or cleans up, by itself
+  bool has_slot = false;
+  bool begun = false;         ///< the writing side was told
+  bool acknowledged = false;  ///< it has made the attempt
+  bool given_up = false;      ///< by give_up(): the writing side goes on with it, or cleans up, by itself
 };
 
 SaveDriver::SaveDriver(loop::Loop& loop, std::shared_ptr<const SharedSlots> slots, const CheckpointerConfig& config,
@@ -57,7 +57,7 @@ SaveDriver::SaveDriver(loop::Loop& loop, std::shared_ptr<const SharedSlots> slot
 SaveDriver::~SaveDriver() = default;
 
 void SaveDriver::start(std::shared_ptr<detail::SaveState> save) {
-  saves_.spawn(drive(std::move(save), next_ticket_++));
+  saves_.spawn(drive(std::move(save)));
 }
 
 Task<> SaveDriver::finished() {
@@ -69,8 +69,8 @@ Task<> SaveDriver::all_free() {
     co_await changed_.next();
 }
 
-Task<> SaveDriver::drive(std::shared_ptr<detail::SaveState> save, std::uint64_t ticket) {
-  Active active(*this, std::move(save), ticket);
+Task<> SaveDriver::drive(std::shared_ptr<detail::SaveState> save) {
+  Active active(*this, std::move(save));
   // The user's token may be triggered on any thread; the save is stopped on this one.
   std::weak_ptr<detail::SaveState> self = active.save;
   const auto stop_later = [this, self] {
@@ -83,6 +83,7 @@ Task<> SaveDriver::drive(std::shared_ptr<detail::SaveState> save, std::uint64_t 
   std::optional<std::stop_callback<std::function<void()>>> on_stop;
   if (active.save->options.stop_token().stop_possible()) {
     on_stop.emplace(active.save->options.stop_token(), std::function<void()>(stop_later));
+    if (active.save->options.stop_token().stop_requested()) stop(active);
   }
 
   std::exception_ptr failure;
@@ -92,7 +93,6 @@ Task<> SaveDriver::drive(std::shared_ptr<detail::SaveState> save, std::uint64_t 
     failure = std::current_exception();
   }
   on_stop.reset();
-  served_ticket_ = std::max(served_ticket_, ticket + 1);
   std::erase(active_, &active);
   changed_.notify_all();
   if (failure) {
@@ -107,6 +107,7 @@ Task<> SaveDriver::drive(std::shared_ptr<detail::SaveState> save, std::uint64_t 
 Task<> SaveDriver::drive_in_slot(Active& active) {
   detail::SaveState& save = *active.save;
   if (save.source.valid()) {
+    co_await source_ready(active);
     const StateDict state = co_await save.source;
     save.snapshot.emplace(format::take(format::Plan::make(state), state));
   }
@@ -173,17 +174,49 @@ Task<> SaveDriver::settle(Active& active) {
   free_slot(active.slot);
 }
 
+/// Waits until the state is made, or the save is stopped: who makes the state may take any time, or never come to it.
+Task<> SaveDriver::source_ready(Active& active) {
+  struct Waiting {
+    std::mutex mutex;
+    SaveDriver* driver;  ///< null when it does not wait any more
+  };
+  const auto waiting = std::make_shared<Waiting>();
+  waiting->driver = this;
+  detail::on_ready(active.save->source, [waiting] {
+    const std::lock_guard lock(waiting->mutex);
+    SaveDriver* const driver = waiting->driver;
+    if (driver != nullptr) driver->loop_.post([driver] { driver->changed_.notify_all(); });
+  });
+  while (!active.save->source.ready() && !active.stop.stop_requested())
+    co_await changed_.next();
+  {
+    const std::lock_guard lock(waiting->mutex);
+    waiting->driver = nullptr;
+  }
+  throw_if_stopped(active);
+}
+
+/// Slots are given in the order of the calls; a save that has ended meanwhile is not in active_ any more.
+bool SaveDriver::is_next(const Active& active) const {
+  const auto waits = [](const Active* each) { return !each->has_slot; };
+  return *std::find_if(active_.begin(), active_.end(), waits) == &active;
+}
+
+void SaveDriver::throw_if_stopped(const Active& active) {
+  if (active.stop.stop_requested()) throw Error(Errc::cancelled, "save " + active.save->path.string());
+}
+
 Task<unsigned> SaveDriver::take_slot(Active& active) {
   while (true) {
-    if (active.stop.stop_requested()) throw Error(Errc::cancelled, "save " + active.save->path.string());
+    throw_if_stopped(active);
     const auto free = std::find(is_free_.begin(), is_free_.end(), true);
-    if (served_ticket_ == active.ticket && free != is_free_.end()) break;
+    if (is_next(active) && free != is_free_.end()) break;
     co_await changed_.next();
   }
   active.client = co_await find_client_();
   const auto free = std::find(is_free_.begin(), is_free_.end(), true);
   *free = false;
-  ++served_ticket_;
+  active.has_slot = true;
   changed_.notify_all();
   co_return static_cast<unsigned>(free - is_free_.begin());
 }

@@ -54,9 +54,12 @@ class SaveDriver {
   struct Active;
 
   static Task<> join(Scope& scope) { co_await scope.join(); }
-  Task<> drive(std::shared_ptr<detail::SaveState> save, std::uint64_t ticket);
+  Task<> drive(std::shared_ptr<detail::SaveState> save);
   Task<> drive_in_slot(Active& active);
+  Task<> source_ready(Active& active);
   Task<unsigned> take_slot(Active& active);
+  bool is_next(const Active& active) const;
+  static void throw_if_stopped(const Active& active);
   void free_slot(unsigned slot);
   Task<> stage(Active& active, format::Image image, std::stop_token stop);
   Task<> begin(Active& active);
@@ -80,11 +83,9 @@ class SaveDriver {
   staging::HostStager stager_;
 
   std::vector<bool> is_free_;
-  std::uint64_t next_ticket_ = 0;
-  std::uint64_t served_ticket_ = 0;  ///< whose turn it is to take a slot
   std::uint64_t last_generation_ = 0;
-  std::vector<Active*> active_;
-  Notifier changed_;  ///< a slot became free, a turn passed, a save ended
+  std::vector<Active*> active_;  ///< in the order of the calls
+  Notifier changed_;             ///< a slot became free or was taken, a save was stopped or ended
   Scope saves_;
   Scope quarantined_;  ///< slots of failed saves that the writing side has not let go of
 };

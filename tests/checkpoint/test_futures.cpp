@@ -254,6 +254,23 @@ TEST_CASE("a stop after staging, before the commit, ends the save with cancelled
   CHECK(place.names() == Names{"first", "last"});
 }
 
+TEST_CASE("a save that is stopped while it waits for a slot holds up nobody, before it or behind it") {
+  Workplace place;
+  const fs::path gate = place.file("gate");
+  const auto checkpointer = make_async_checkpointer(place.config(), with_hook(std::make_shared<GateHook>(gate)));
+  std::stop_source stop;
+  const Saving first = checkpointer->save(place.run("1"), rich_state());
+  const Saving second = checkpointer->save(place.run("2"), rich_state());
+  const Saving third = checkpointer->save(place.run("3"), rich_state(), SaveOptions().stop_token(stop.get_token()));
+  const Saving fourth = checkpointer->save(place.run("4"), rich_state());
+  stop.request_stop();
+  CHECK(error_of([&] { third.get(); }).code() == Errc::cancelled);
+  make_file(gate);
+  for (const Saving& saving : {first, second, fourth})
+    REQUIRE(saving.committed().wait_for(std::chrono::seconds(60)));
+  CHECK(place.names() == Names{"1", "2", "4"});
+}
+
 TEST_CASE("a stop after the commit has no effect") {
   Workplace place;
   const auto checkpointer = make_async_checkpointer(place.config());
@@ -307,6 +324,25 @@ TEST_CASE("SEED 32: a process takes a future of a state, and its failure is the 
   CHECK(error_of([&] { failed.get(); }).code() == Errc::shape_mismatch);
   process.close().get();
   CHECK(place.names() == Names{"a"});
+}
+
+TEST_CASE("a state that is never made holds up neither a stop nor the destructor") {
+  Workplace place;
+  Promise<StateDict> promise;
+  std::stop_source stop;
+  Saving dropped;
+  {
+    CheckpointProcess process(place.config(), CheckpointerParts());
+    const Saving stopped = process.write(place.run("a"), promise.future(), SaveOptions().stop_token(stop.get_token()));
+    dropped = process.write(place.run("b"), promise.future());
+    stop.request_stop();
+    CHECK(error_of([&] { stopped.get(); }).code() == Errc::cancelled);
+    CHECK_FALSE(dropped.staged().ready());
+  }
+  CHECK(dropped.staged().ready());
+  CHECK_THROWS_AS(dropped.get(), Error);
+  promise.set_value(rich_state());
+  CHECK(place.names() == Names());
 }
 
 TEST_CASE("a hook that never completes: the save times out naming file and offset, and close() is bounded") {

@@ -19,7 +19,7 @@ class UniformState {
     for (std::size_t at = 0; at < tensors; ++at) {
       memory_[at].resize(static_cast<std::size_t>(elements));
       const std::vector<std::int64_t> shape(1, elements);
-      state_["model"]["w" + std::to_string(at)] = tensor(memory_[at].data(), shape);
+      state_["model"][std::to_string(at)] = tensor(memory_[at].data(), shape);
     }
     fill(0);
   }
