@@ -61,6 +61,7 @@ Task<> put_in_place(uring::FileIo& io, fs::path partial, fs::path path) {
       // is durable. The same locked file under two names does that; where there are no links, the window is open.
       const std::string lock_file = partial / lock_file_name;
       const std::string lock_in_old = path / lock_file_name;
+      ::unlink(lock_in_old.c_str());  // left by a worker that died right after its rename
       [[maybe_unused]] const int linked = ::link(lock_file.c_str(), lock_in_old.c_str());
       const bool exchanged = co_await uring::exchange(io, partial, path);
       if (!exchanged) co_await replace_by_two_renames(io, partial, path);
