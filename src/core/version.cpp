@@ -2,6 +2,8 @@
 
 namespace cairn {
 
-const char* version() noexcept { return CAIRN_VERSION_STRING; }
+const char* version() noexcept {
+  return CAIRN_VERSION_STRING;
+}
 
 }  // namespace cairn
