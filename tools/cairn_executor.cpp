@@ -1,5 +1,5 @@
-// The checkpoint process by itself: what a trainer starts when a fork of its own is not safe. It takes everything from the
-// descriptors that it inherits; started by hand it can only say so.
+// The checkpoint process by itself: what a trainer starts when a fork of its own is not safe. It takes everything from
+// the descriptors that it inherits; started by hand it can only say so.
 
 #include <cstdio>
 #include <cstring>

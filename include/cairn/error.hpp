@@ -25,9 +25,9 @@ enum class Errc {
   unsafe_fork,           ///< closures need a fork, but the process has threads or CUDA; the text says both ways out
   bad_argument,          ///< a call that cannot work as it was made; the text says why
   init_failed,           ///< the init function or the writer factory threw in the checkpoint process
-  writer_failed,         ///< a hook, barrier or writer of the user threw something that is no Error; the text is its what()
-  too_little_memory,     ///< the arena would not fit; the text has both numbers
-  version_mismatch,      ///< the executor is of another version of cairn
+  writer_failed,  ///< a hook, barrier or writer of the user threw something that is no Error; the text is its what()
+  too_little_memory,  ///< the arena would not fit; the text has both numbers
+  version_mismatch,   ///< the executor is of another version of cairn
 };
 
 const std::error_category& cairn_category() noexcept;

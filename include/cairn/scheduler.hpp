@@ -12,7 +12,8 @@ class Scheduler {
  public:
   virtual ~Scheduler() = default;
 
-  /// Resumes `coroutine` on this scheduler's thread, later, in the order of the calls. Any thread. Never resumes inline.
+  /// Resumes `coroutine` on this scheduler's thread, later, in the order of the calls. Any thread. Never resumes
+  /// inline.
   virtual void post(std::coroutine_handle<> coroutine) noexcept = 0;
 
   /// The scheduler that runs on the calling thread, or null.

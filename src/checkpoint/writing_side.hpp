@@ -38,7 +38,8 @@ class WritingSide {
   /// Leaves it what is staged.
   virtual Task<> leave() = 0;
 
-  /// Once started: why threads move file bytes instead of io_uring; empty where io_uring does, or threads were asked for.
+  /// Once started: why threads move file bytes instead of io_uring; empty where io_uring does, or threads were asked
+  /// for.
   virtual std::string io_fallback() const = 0;
 
   /// Destroys what belongs to the loop's thread.
