@@ -49,7 +49,7 @@ TEST_CASE("a request is read as it was written last, and digests stand beside it
   CHECK_THROWS_AS(slots.read_digests(1, read.data(), read.size()), Error);
 }
 
-TEST_CASE("a duplicate is the same memory by descriptors of its own, none of them a standard stream") {
+TEST_CASE("a duplicate is the same memory by descriptors of its own") {
   const SharedSlots slots = SharedSlots::create(2);
   const SharedSlots copy = slots.duplicate();
   REQUIRE(copy.size() == 2);
@@ -58,12 +58,28 @@ TEST_CASE("a duplicate is the same memory by descriptors of its own, none of the
   for (const int fd : copy.descriptors()) {
     if (fd < 0) continue;
     CHECK(taken.count(fd) == 0);
-    CHECK(fd > STDERR_FILENO);
   }
   slots.header(1).generation = 42;
   slots.write_request(1, "from the other");
   CHECK(copy.header(1).generation == 42);
   CHECK(copy.read_request(1) == "from the other");
+}
+
+TEST_CASE("a duplicate takes no standard stream's number, also where those are free") {
+  const SharedSlots slots = SharedSlots::create(1);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+      ::close(fd);
+    const SharedSlots copy = slots.duplicate();
+    int code = 0;
+    for (const int fd : copy.descriptors())
+      if (fd >= 0 && fd <= STDERR_FILENO) code = 1;
+    ::_exit(code);
+  }
+  int status = -1;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  CHECK(status == 0);
 }
 
 TEST_CASE("another process adopts the slots by the numbers of its descriptors") {
