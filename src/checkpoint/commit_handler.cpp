@@ -66,6 +66,7 @@ class CommitHandler::Save final : public WriteJob {
 
  private:
   Task<> write_manifest();
+  bool may_be_committed() const;
   void throw_if_stopped() const {
     if (job_.stop.stop_requested()) throw Error(Errc::cancelled, "save " + commit_.path.string());
   }
@@ -125,16 +126,33 @@ Task<> CommitHandler::Save::decide() {
     renamed = true;  // or may be, once the call below was made
     try {
       co_await put_in_place(handler_.io_, commit_.partial_path, commit_.path);
-    } catch (...) {
-      renamed = is_committed(commit_.path, request_.attempt);
-      throw;
+    } catch (const Error& error) {
+      renamed = may_be_committed();
+      if (!renamed) throw;
+      throw Error(Errc::commit_unknown, "commit " + commit_.path.string() + ": " + error.what());
     }
   } else {
     co_await uring::sync_directory(handler_.io_, commit_.path.parent_path());
   }
-  co_await tidy_after_commit(handler_.io_, commit_.partial_path, commit_.path);
-  if (request_.keep_last) {
+  // The save is durable. What cannot be cleaned up is left to a later save and told, but fails nothing.
+  try {
+    co_await tidy_after_commit(handler_.io_, commit_.partial_path, commit_.path);
+  } catch (const Error& error) {
+    handler_.notice_(error);
+  }
+  if (!request_.keep_last) co_return;
+  try {
     co_await delete_older(handler_.io_, commit_.path, static_cast<std::size_t>(*request_.keep_last));
+  } catch (const Error& error) {
+    handler_.notice_(error);
+  }
+}
+
+bool CommitHandler::Save::may_be_committed() const {
+  try {
+    return is_committed(commit_.path, request_.attempt);
+  } catch (const Error&) {
+    return true;
   }
 }
 
@@ -168,10 +186,9 @@ Task<> CommitHandler::begin(executor::SlotJob& job) {
   Save& save = *made;
   if (job.inherited_lock) {
     save.lock.emplace(std::move(job.inherited_lock));
-    save.renamed = is_committed(save.commit().path, save.commit().attempt);
-  } else {
-    co_await make_attempt(save);
   }
+  save.renamed = is_committed(save.commit().path, save.commit().attempt);
+  if (!save.lock && !save.renamed) co_await make_attempt(save);
   saves_.insert_or_assign(job.slot(), std::move(made));
 }
 

@@ -24,9 +24,15 @@ fs::path manifest_of(const fs::path& directory) {
   return directory / manifest_file_name;
 }
 
+/// Only a checkpoint of ours can have been put there; anything else of that name is somebody's.
+Task<> remove_replaced(uring::FileIo& io, fs::path replaced) {
+  std::error_code ignored;
+  if (fs::exists(manifest_of(replaced), ignored)) co_await uring::remove_tree(io, replaced);
+}
+
 Task<> replace_by_two_renames(uring::FileIo& io, fs::path partial, fs::path path) {
   const fs::path replaced = replaced_path(path);
-  co_await uring::remove_tree(io, replaced);
+  co_await remove_replaced(io, replaced);
   co_await uring::rename(io, path, replaced);
   co_await uring::rename(io, partial, path);
 }
@@ -74,7 +80,7 @@ Task<> put_in_place(uring::FileIo& io, fs::path partial, fs::path path) {
 
 Task<> tidy_after_commit(uring::FileIo& io, fs::path partial, fs::path path) {
   co_await uring::remove_tree(io, partial);  // what was exchanged out
-  co_await uring::remove_tree(io, replaced_path(path));
+  co_await remove_replaced(io, replaced_path(path));
   const std::string lock_file = path / lock_file_name;
   co_await io.unlinkat(AT_FDCWD, lock_file.c_str(), 0);
 }
@@ -84,7 +90,12 @@ bool is_committed(const fs::path& path, const std::string& attempt) {
   if (!in) return false;
   std::ostringstream text;
   text << in.rdbuf();
-  return format::parse_manifest(text.str(), manifest_of(path).string()).attempt == attempt;
+  try {
+    return format::parse_manifest(text.str(), manifest_of(path).string()).attempt == attempt;
+  } catch (const Error& error) {
+    if (error.code() == Errc::damaged) return false;  // ours was synced before its rename: this is another's
+    throw;
+  }
 }
 
 Task<> delete_older(uring::FileIo& io, fs::path path, std::size_t count) {

@@ -1,5 +1,7 @@
 #include "checkpoint/process_side.hpp"
 
+#include <signal.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -17,7 +19,11 @@ ProcessSide::ProcessSide(const CheckpointerConfig& config, CheckpointerParts par
       notice_(std::move(notice)),
       spawned_(spawn()) {}
 
-ProcessSide::~ProcessSide() = default;
+ProcessSide::~ProcessSide() {
+  if (!spawned_.socket) return;  // handed to a client
+  ::kill(spawned_.supervisor, SIGKILL);
+  ::waitpid(spawned_.supervisor, nullptr, 0);
+}
 
 executor::SpawnedExecutor ProcessSide::spawn() {
   executor::ExecutorStart start{slots()->duplicate()};

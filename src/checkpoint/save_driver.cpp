@@ -167,7 +167,9 @@ Task<> SaveDriver::settle(Active& active) {
     }
     if (active.given_up) co_return;
     if (!active.client->answered(active.slot)) {
+      stalled_file_ = active.file;
       quarantined_.spawn(free_when_answered(active.slot, active.client));
+      changed_.notify_all();
       co_return;
     }
   }
@@ -211,6 +213,11 @@ Task<unsigned> SaveDriver::take_slot(Active& active) {
     throw_if_stopped(active);
     const auto free = std::find(is_free_.begin(), is_free_.end(), true);
     if (is_next(active) && free != is_free_.end()) break;
+    if (quarantined_.size() == is_free_.size()) {
+      throw Error(Errc::timed_out, "save " + active.save->path.string() +
+                                       ": no slot is left, all are held by writes that do not end, the last one of " +
+                                       stalled_file_.string());
+    }
     co_await changed_.next();
   }
   active.client = co_await find_client_();
@@ -279,10 +286,16 @@ Task<> SaveDriver::fail_when_stalled(Active& active, std::stop_token stop) {
   const auto timeout = config_.writer.write_stall_timeout;
   std::uint64_t seen_bytes = 0;
   bool was_idle = true;
+  // To make the attempt may take as long as waiting for other writers may, and no longer.
+  const auto begin_deadline = std::chrono::steady_clock::now() + config_.writer.live_writer_timeout + timeout;
   while (true) {
     try {
       co_await loop_.sleep_until(std::chrono::steady_clock::now() + timeout, stop);
     } catch (const Error&) {
+      co_return;
+    }
+    if (active.begun && !active.acknowledged && std::chrono::steady_clock::now() >= begin_deadline) {
+      active.client->fail(active.slot, Error(Errc::timed_out, "make " + active.file.parent_path().string()));
       co_return;
     }
     const SlotHeader& header = slots_->header(active.slot);

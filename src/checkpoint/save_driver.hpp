@@ -87,7 +87,8 @@ class SaveDriver {
   std::vector<Active*> active_;  ///< in the order of the calls
   Notifier changed_;             ///< a slot became free or was taken, a save was stopped or ended
   Scope saves_;
-  Scope quarantined_;  ///< slots of failed saves that the writing side has not let go of
+  std::filesystem::path stalled_file_;  ///< of the last slot that went there:
+  Scope quarantined_;                   ///< slots of failed saves that the writing side has not let go of
 };
 
 }  // namespace cairn::checkpoint

@@ -24,6 +24,9 @@ fs::path absolute_path(const fs::path& path) {
   fs::path absolute = fs::absolute(path).lexically_normal();
   if (!absolute.has_filename()) absolute = absolute.parent_path();  // a trailing slash
   if (!absolute.has_filename()) throw Error(Errc::bad_argument, "save to " + path.string() + ", which has no name");
+  if (absolute.extension() == ".replaced" || checkpoint::parse_partial_path(absolute)) {
+    throw Error(Errc::bad_argument, "save to " + path.string() + ": cairn uses such names for saves under way");
+  }
   return absolute;
 }
 
@@ -108,8 +111,12 @@ SavePipeline::~SavePipeline() {
     const Future<> given_up = done->future();
     io_thread_->loop().post([this, done] { background_->spawn(give_up_all(done)); });
     given_up.wait_for(std::chrono::hours(1));
-  } else {
-    closing_.wait_for(std::chrono::hours(24 * 365));
+  } else if (!closing_.ready()) {
+    io_thread_->loop().post([this] {
+      is_leaving_ = true;
+      driver_->give_up(Error(Errc::closed, "wait for a save whose checkpointer was destroyed"));
+    });
+    closing_.wait_for(std::chrono::hours(1));
   }
   end_io();
 }
@@ -176,7 +183,8 @@ Task<> SavePipeline::close_all(std::shared_ptr<Promise<void>> closed) {
   co_await driver_->finished();
   std::exception_ptr failure;
   try {
-    co_await writing_side_->shut_down();
+    if (is_leaving_) co_await writing_side_->leave();
+    if (!is_leaving_) co_await writing_side_->shut_down();
   } catch (...) {
     failure = std::current_exception();
   }

@@ -68,6 +68,7 @@ class SavePipeline {
   std::unique_ptr<loop::LoopThread> io_thread_;
   std::unique_ptr<checkpoint::SaveDriver> driver_;  ///< of the I/O thread, as is what follows
   std::unique_ptr<Scope> background_;
+  bool is_leaving_ = false;  ///< destroyed while it was closing
 };
 
 }  // namespace cairn

@@ -62,12 +62,13 @@ struct HoldMessage {
 };
 
 /// The worker's life. Returns its exit code.
-int run_worker(ExecutorStart& start, WorkerProgram& program, UniqueFd supervisor, HeldLocks locks);
+int run_worker(ExecutorStart& start, WorkerProgram& program, UniqueFd supervisor, HeldLocks locks) noexcept;
 
 inline constexpr int worker_done = 0;
 inline constexpr int worker_init_failed = 3;
 
 /// The supervisor's life, in a process of its own that has one thread: forks workers until one exits by itself.
-[[noreturn]] void supervise(ExecutorStart start, WorkerProgram& program);
+/// After a fork its caller is the trainer's code: nothing may be thrown into that.
+[[noreturn]] void supervise(ExecutorStart start, WorkerProgram& program) noexcept;
 
 }  // namespace cairn::executor

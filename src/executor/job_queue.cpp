@@ -107,13 +107,13 @@ Task<> JobQueue::write_entry(Entry& entry) {
     failure = std::current_exception();
   }
   job.header().active.store(0, std::memory_order_release);
-  listener_.release(job.slot());
   if (failure) {
     const Error error = to_error(failure);
     listener_.outcome(job.slot(), job.generation(), &error);
   } else {
     listener_.outcome(job.slot(), job.generation(), nullptr);
   }
+  listener_.release(job.slot());  // after the answer is kept: a worker without either would do the save again
 }
 
 void JobQueue::changed(unsigned slot, std::uint64_t generation) {

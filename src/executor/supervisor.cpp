@@ -90,7 +90,7 @@ class Supervisor {
     int early_deaths = 0;
     while (true) {
       const int status = one_worker();
-      const bool exited_by_itself = WIFEXITED(status) && WEXITSTATUS(status) == worker_done;
+      const bool exited_by_itself = WIFEXITED(status) && WEXITSTATUS(status) == worker_done && !is_at_a_save();
       if (exited_by_itself) ::_exit(0);
       const bool failed_at_start = WIFEXITED(status) && WEXITSTATUS(status) == worker_init_failed;
       if (failed_at_start && !was_ever_ready_) ::_exit(worker_init_failed);  // the worker has said why
@@ -167,6 +167,14 @@ class Supervisor {
     return true;
   }
 
+  /// Code of the user's in a worker may call exit(0): then it is not done.
+  bool is_at_a_save() const {
+    for (unsigned slot = 0; slot < start_.slots.size(); ++slot) {
+      if (start_.slots.header(slot).active.load() != 0) return true;
+    }
+    return false;
+  }
+
   void blame(int status) {
     for (unsigned slot = 0; slot < start_.slots.size(); ++slot) {
       SlotHeader& header = start_.slots.header(slot);
@@ -197,7 +205,7 @@ class Supervisor {
 
 }  // namespace
 
-void supervise(ExecutorStart start, WorkerProgram& program) {
+void supervise(ExecutorStart start, WorkerProgram& program) noexcept {
   leave_the_trainer(start);
   Supervisor supervisor(std::move(start), program);
   supervisor.run();

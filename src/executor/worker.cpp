@@ -199,8 +199,10 @@ class Worker final : public JobQueue::Listener {
       loop::Packet packet;
       try {
         packet = co_await socket_.receive(stop);
-      } catch (const Error&) {
-        co_return;
+      } catch (const Error& error) {
+        if (error.code() == Errc::cancelled) co_return;
+        notice(error);
+        break;
       }
       if (packet.closed) break;
       bool goes_on = true;
@@ -328,7 +330,7 @@ Task<> run_and_stop(Worker& worker, loop::Loop& loop) {
 
 }  // namespace
 
-int run_worker(ExecutorStart& start, WorkerProgram& program, UniqueFd supervisor, HeldLocks locks) {
+int run_worker(ExecutorStart& start, WorkerProgram& program, UniqueFd supervisor, HeldLocks locks) noexcept {
   try {
     program.init();
     loop::Loop loop;
